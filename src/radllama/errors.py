@@ -1,0 +1,9 @@
+"""The one exception that means: what was passed in is wrong, not the program."""
+
+
+class InputError(Exception):
+    """A mistake of the user's, told in one line: where it is, what it is, what to do.
+
+    The command line prints it and exits with code 2; every other exception is a bug of ours and
+    keeps its traceback. The message never quotes report text: messages end up in logs.
+    """

@@ -1,0 +1,65 @@
+"""The record everything else is about: one signed report."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from radllama.errors import InputError
+from radllama.files import read_jsonl
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One signed report, split into the sections we read and the one we write.
+
+    A section that the report does not have is the empty string. `patient_id` is None where the
+    source does not say whose report it is. `source` names the reader: openi, mimic-cxr, table, sample.
+    """
+
+    id: str
+    patient_id: str | None
+    findings: str
+    impression: str
+    indication: str = ""
+    comparison: str = ""
+    technique: str = ""
+    source: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as one object of a `.jsonl` file, keys in the order of the fields."""
+        return asdict(self)
+
+
+_TEXT_FIELDS = [field.name for field in fields(Report) if field.name not in ("id", "patient_id")]
+
+
+def parse_report(row: dict[str, Any], where: str) -> Report:
+    """A Report from one object of a `.jsonl` file; unknown keys are ignored, absent sections are empty.
+
+    `where` ("file:line") goes into the InputError that a missing id or a value of a wrong type raises.
+    """
+    identity = row.get("id")
+    if isinstance(identity, int) and not isinstance(identity, bool):
+        identity = str(identity)
+    if not isinstance(identity, str) or not identity.strip():
+        raise InputError(f'{where}: no "id"; every report needs one, as text')
+    values = {name: row.get(name) or "" for name in _TEXT_FIELDS}
+    for name, value in values.items():
+        if not isinstance(value, str):
+            raise InputError(f'{where}: "{name}" must be text, found a {type(value).__name__}')
+    patient = row.get("patient_id")
+    return Report(id=identity, patient_id=None if patient is None else str(patient), **values)
+
+
+def read_reports(path: Path) -> Iterator[Report]:
+    """Stream the reports of a `.jsonl` file. Raises InputError at a bad line or an id seen before."""
+    seen: dict[str, int] = {}
+    for number, row in read_jsonl(path):
+        report = parse_report(row, f"{path}:{number}")
+        if report.id in seen:
+            raise InputError(
+                f"{path}:{number}: id {report.id!r} already stands on line {seen[report.id]}; ids must be unique"
+            )
+        seen[report.id] = number
+        yield report
