@@ -1,0 +1,34 @@
+"""Words and sentences: the few things that several stages must see in the same way."""
+
+import re
+
+_WORD = re.compile(r"[^\W_]+(?:[.'][^\W_]+)*")
+# A full stop ends a sentence when space and a capital, a digit or a bracket follow, and what precedes
+# it is neither a list number ("2.") nor a common abbreviation.
+_SENTENCE_END = re.compile(r"(?<=[.?!])\s+(?=[A-Z0-9(\[])")
+_NOT_AN_END = re.compile(r"(?:^|\s)(?:\d{1,2}|[A-Z]|Dr|Mr|Mrs|Ms|vs|approx|cf|e\.g|i\.e|No)\.$")
+
+
+def words(text: str) -> list[str]:
+    """The words and numbers of a text in lower case, without punctuation ("1.5" stays one)."""
+    return _WORD.findall(text.lower())
+
+
+def normalise(text: str) -> str:
+    """Words alone, one space apart: two texts that differ in case or punctuation become equal."""
+    return " ".join(words(text))
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a section, in order, their wording untouched; list numbers stay in front."""
+    parts: list[str] = []
+    for line in text.splitlines():
+        open_part = ""
+        for piece in _SENTENCE_END.split(line.strip()):
+            open_part = f"{open_part} {piece}" if open_part else piece
+            if not _NOT_AN_END.search(open_part):
+                parts.append(open_part)
+                open_part = ""
+        if open_part:
+            parts.append(open_part)
+    return [part for part in parts if part]
