@@ -170,9 +170,9 @@ def test_a_missing_official_table_says_what_to_do(tmp_path: Path) -> None:
     [
         ("x.csv", b"study_id,subject_id\n", "no column split"),
         ("x.csv", b"", "no column split and study_id"),
-        ("x.csv", (HEADER + "a,1,2,holdout\n").encode(), ":2: expected a study_id and, as split, train or"),
-        ("x.csv", (HEADER + "a,,2,train\n").encode(), ":2: expected a study_id"),
-        ("x.csv", (HEADER + "a\n").encode(), ":2: expected a study_id"),
+        ("x.csv", (HEADER + "a,1,2,holdout\n").encode(), ":2: needs a study_id and a split of train or"),
+        ("x.csv", (HEADER + "a,,2,train\n").encode(), ":2: needs a study_id"),
+        ("x.csv", (HEADER + "a\n").encode(), ":2: needs a study_id"),
         ("x.csv", (HEADER + "a,1,2,train\nb,1,2,test\n").encode(), ":3: study 1 stands in two parts"),
         ("x.csv", b"study_id,split\n\xff,train\n", "not a CSV table in UTF-8"),
         ("x.csv.gz", TABLE.encode(), "the gzip is broken"),

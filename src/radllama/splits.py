@@ -136,7 +136,7 @@ def read_mimic_split(path: Path) -> dict[str, str]:
                 study, part = (row["study_id"] or "").strip(), _MIMIC_PARTS.get((row["split"] or "").strip())
                 if not study or part is None:
                     raise InputError(
-                        f"{path}:{rows.line_num}: expected a study_id and, as split, {' or '.join(_MIMIC_PARTS)}"
+                        f"{path}:{rows.line_num}: needs a study_id and a split of {' or '.join(_MIMIC_PARTS)}"
                     )
                 if parts.setdefault(study, part) != part:
                     raise InputError(
