@@ -1,0 +1,82 @@
+"""Checkpoints of an unfinished training: written aside, so that the newest one is always whole."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from radllama.errors import InputError
+from radllama.files import read_json, write_folder_aside, write_json
+
+_WEIGHTS, _OPTIMIZER, _STATE = "trainable.safetensors", "optimizer.safetensors", "state.json"
+
+
+def trainable_weights(network: Any) -> dict[str, Any]:
+    """The parameters that training changes, by name, each stored once where they are shared."""
+    return {name: p.detach() for name, p in network.named_parameters() if p.requires_grad}
+
+
+def save_weights(network: Any, path: Path) -> None:
+    """Write the trainable parameters as safetensors, aside first."""
+    from safetensors.torch import save_file
+
+    aside = path.with_name(f".{path.name}.aside")
+    save_file({name: weight.contiguous() for name, weight in trainable_weights(network).items()}, aside)
+    aside.replace(path)
+
+
+def load_weights(network: Any, path: Path) -> None:
+    """Put trainable parameters back, in place. Raises InputError when the file is another model's."""
+    import torch
+    from safetensors.torch import load_file
+
+    weights = load_file(path)
+    mine = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    if {name: tuple(p.shape) for name, p in mine.items()} != {name: tuple(w.shape) for name, w in weights.items()}:
+        raise InputError(f"{path}: weights of another model; start again with another --out")
+    with torch.no_grad():
+        for name, parameter in mine.items():
+            parameter.copy_(weights[name])
+
+
+def save_checkpoint(folder: Path, network: Any, optimizer: Any, state: dict[str, Any]) -> None:
+    """Write weights, optimizer moments and `state` (JSON values) as `folder`/step-N and drop older steps.
+
+    There is no random state to keep: every draw of a step follows from the recipe's seed and the step.
+    """
+    from safetensors.torch import save_file
+
+    moments = optimizer.state_dict()["state"]
+    target = folder / f"step-{state['step']:07d}"
+    with write_folder_aside(target) as aside:
+        save_weights(network, aside / _WEIGHTS)
+        save_file(
+            {f"{index}.{key}": value for index, values in moments.items() for key, value in values.items()},
+            aside / _OPTIMIZER,
+        )
+        write_json(aside / _STATE, state)
+    for old in _steps(folder):
+        if old != target:
+            shutil.rmtree(old)
+
+
+def load_checkpoint(folder: Path, network: Any, optimizer: Any) -> dict[str, Any] | None:
+    """Restore the newest checkpoint in place and return its state; None when there is none yet."""
+    from safetensors.torch import load_file
+
+    steps = _steps(folder)
+    if not steps:
+        return None
+    newest = steps[-1]
+    load_weights(network, newest / _WEIGHTS)
+    moments: dict[int, dict[str, Any]] = {}
+    for key, value in load_file(newest / _OPTIMIZER).items():
+        index, name = key.split(".", 1)
+        moments.setdefault(int(index), {})[name] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": moments, "param_groups": groups})
+    state: dict[str, Any] = read_json(newest / _STATE)
+    return state
+
+
+def _steps(folder: Path) -> list[Path]:
+    return sorted(folder.glob("step-*"))

@@ -1,0 +1,199 @@
+"""Drafting: findings -> draft, one at a time or a file of reports, resumable to the byte."""
+
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from radllama.console import note
+from radllama.engines import Completion, Engine, Sampling
+from radllama.engines.transformers import TransformersEngine
+from radllama.errors import InputError
+from radllama.files import hash_file, read_json, write_jsonl
+from radllama.model import Model
+from radllama.prompt import encode_prompt
+from radllama.report import Report, read_reports
+from radllama.run import write_run
+from radllama.text import words
+
+NO_FINDINGS, TOO_LONG = "no_findings", "too_long"
+REFUSALS = {
+    NO_FINDINGS: "the findings hold no words",
+    TOO_LONG: "the findings are longer than the model's context",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """One line of DRAFTS.jsonl. finish_reason: stop, length, or why there is no draft (REFUSALS)."""
+
+    id: str
+    findings: str
+    reference: str | None
+    draft: str
+    model: str
+    prompt: str
+    seed: int
+    finish_reason: str
+
+
+class Drafter:
+    """A model behind an engine: the one way from findings to a draft, for files, training and serving."""
+
+    def __init__(self, model: Model, engine: Engine | None = None) -> None:
+        self.model = model
+        self._engine = engine or TransformersEngine(model.network, model.tokenizer)
+
+    def draft(self, findings: str, indication: str = "", sampling: Sampling | None = None) -> Completion:
+        """Draft one impression. Raises InputError for findings without words or too long for the model."""
+        sampling = sampling or Sampling()
+        ids = encode_prompt(self.model.prompt, self.model.tokenizer, findings, indication)
+        if self._too_long(ids, sampling):
+            raise InputError(
+                f"the findings take {len(ids)} tokens; with {sampling.max_new_tokens} for the draft the model's "
+                f"context of {self._engine.context_tokens} is exceeded; shorten them (nothing is ever cut)"
+            )
+        return self._engine.complete([ids], sampling)[0]
+
+    def draft_batches(
+        self, reports: Sequence[Report], batch_size: int, sampling: Sampling, skip: int = 0
+    ) -> Iterator[dict[int, Draft]]:
+        """Draft all reports in batches of like length: yields {index in `reports`: draft} for each batch.
+
+        Batches depend on the reports and settings alone, and the first `skip` are passed over: a resumed
+        file is drafted in the same batches as an undisturbed one, so that its drafts are the same.
+        """
+        prompts = {i: self._encode(report) for i, report in enumerate(reports)}
+        refused = {i: NO_FINDINGS for i, ids in prompts.items() if not ids}
+        refused |= {i: TOO_LONG for i, ids in prompts.items() if ids and self._too_long(ids, sampling)}
+        order = sorted((i for i in prompts if i not in refused), key=lambda i: (len(prompts[i]), i))
+        batches = [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
+        if refused:
+            batches.insert(0, list(refused))
+        for batch in batches[skip:]:
+            if batch[0] in refused:
+                completions = [Completion("", refused[i]) for i in batch]
+            else:
+                completions = self._engine.complete([prompts[i] for i in batch], sampling)
+            yield {
+                i: self._record(reports[i], completion, sampling)
+                for i, completion in zip(batch, completions, strict=True)
+            }
+
+    def _encode(self, report: Report) -> list[int]:
+        if not words(report.findings):
+            return []
+        return encode_prompt(self.model.prompt, self.model.tokenizer, report.findings, report.indication)
+
+    def _too_long(self, ids: list[int], sampling: Sampling) -> bool:
+        return len(ids) + sampling.max_new_tokens > self._engine.context_tokens
+
+    def _record(self, report: Report, completion: Completion, sampling: Sampling) -> Draft:
+        return Draft(
+            id=report.id,
+            findings=report.findings,
+            reference=report.impression or None,
+            draft=completion.text,
+            model=self.model.name,
+            prompt=self.model.prompt.name,
+            seed=sampling.seed,
+            finish_reason=completion.finish_reason,
+        )
+
+
+def draft_file(
+    drafter: Drafter, reports_path: Path, out: Path, batch_size: int = 32, sampling: Sampling | None = None
+) -> Counter[str]:
+    """Draft every report of a `.jsonl` file into `out`, in the file's order; returns the finish reasons' counts.
+
+    Finished batches are kept in `out` + ".partial" as they come. When the same command is run again,
+    drafting goes on where it stopped; when other settings or reports are, an InputError says so.
+    """
+    sampling = sampling or Sampling()
+    if not reports_path.is_file():
+        raise InputError(f"{reports_path}: no such file")
+    settings = {
+        "model": drafter.model.name,
+        "prompt": drafter.model.prompt.name,
+        "reports_sha256": hash_file(reports_path),
+        "batch_size": batch_size,
+        **asdict(sampling),
+    }
+    run_file = out.with_suffix(".run.json")
+    if out.exists():
+        if run_file.exists() and read_json(run_file)["settings"] == settings:
+            note(f"{out}: already drafted with these settings; nothing to do")
+            return Counter(read_json(run_file)["finish_reasons"])
+        raise InputError(f"{out}: drafts of other settings stand here; choose another --out, or remove them")
+    reports = list(read_reports(reports_path))
+    if not reports:
+        raise InputError(f"{reports_path}: no reports in it")
+
+    partial = _Partial(out.with_name(out.name + ".partial"), settings)
+    done = partial.read()
+    rows = {i: row for batch in done for i, row in batch.items()}
+    with tqdm(total=len(reports), initial=len(rows), unit="report", desc="drafting", file=sys.stderr) as bar:
+        for batch in drafter.draft_batches(reports, batch_size, sampling, skip=len(done)):
+            new = {i: asdict(draft) for i, draft in batch.items()}
+            partial.append(new)
+            rows |= new
+            bar.update(len(new))
+    counts = Counter(str(row["finish_reason"]) for row in rows.values())
+    write_jsonl(out, (rows[i] for i in range(len(reports))))
+    write_run(
+        run_file,
+        "draft",
+        settings,
+        drafts_sha256=hash_file(out),
+        reports=len(reports),
+        finish_reasons=dict(counts),
+    )
+    partial.remove()
+    return counts
+
+
+class _Partial:
+    """The batches of an unfinished drafts file: a line of settings, then a line a batch."""
+
+    def __init__(self, path: Path, settings: dict[str, Any]) -> None:
+        self._path = path
+        self._settings = settings
+
+    def read(self) -> list[dict[int, dict[str, Any]]]:
+        """The finished batches; a line that a crash tore is cut off. Begins the file when there is none."""
+        if not self._path.exists():
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._append(self._settings)
+            return []
+        raw = self._path.read_bytes()
+        whole = raw[: raw.rfind(b"\n") + 1]
+        if not whole:
+            self._path.unlink()
+            return self.read()
+        header, *batches = [json.loads(line) for line in whole.splitlines()]
+        if header != self._settings:
+            changed = ", ".join(key for key in self._settings if header.get(key) != self._settings[key])
+            raise InputError(
+                f"{self._path}: begun with another {changed}; run that command again to finish it, or remove the file"
+            )
+        if len(whole) < len(raw):
+            os.truncate(self._path, len(whole))
+        return [{int(i): row for i, row in batch.items()} for batch in batches]
+
+    def append(self, batch: dict[int, dict[str, Any]]) -> None:
+        self._append(batch)
+
+    def remove(self) -> None:
+        self._path.unlink()
+
+    def _append(self, value: Any) -> None:
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(value, ensure_ascii=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())

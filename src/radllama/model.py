@@ -1,0 +1,184 @@
+"""Models on disk: a base, an adapter over one, or a whole model; loaded for drafting, saved after tuning."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from radllama.errors import InputError
+from radllama.files import read_json
+from radllama.prompt import PROMPT_FILE, Prompt, make_prompt, read_prompt, write_prompt
+from radllama.run import read_run
+
+EMBEDDED = "mini"
+_EMBEDDED_FOLDER = Path(__file__).parent / "models" / EMBEDDED
+_ADAPTER_CONFIG, _ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What drafting needs: the weights, their tokenizer, and the prompt they were tuned with."""
+
+    name: str
+    network: Any
+    tokenizer: Any
+    prompt: Prompt
+
+
+def load_model(name: str = EMBEDDED, device: str = "auto") -> Model:
+    """The model of a run folder, a model folder, a hub name, or `mini`; float32 on a CPU, bfloat16 on a GPU.
+
+    Raises InputError for what is no finished model, or an adapter whose base is another than the one
+    it was tuned on.
+    """
+    place = _find_device(device)
+    dtype = "float32" if place.type == "cpu" else "bfloat16"
+    folder = model_folder(name)
+    if folder and (folder / _ADAPTER_CONFIG).exists():
+        network, tokenizer = _load_adapter(folder, dtype)
+    else:
+        network, tokenizer = load_base(name, dtype)
+    prompt = read_prompt(folder) if folder and (folder / PROMPT_FILE).exists() else make_prompt("paper")
+    network.eval().to(place)
+    return Model(f"{Path(name).name}@{fingerprint(network)[:8]}", network, tokenizer, prompt)
+
+
+def model_folder(name: str) -> Path | None:
+    """The folder that a model name stands for; None when it can only be a name on the hub."""
+    if name == EMBEDDED:
+        return _EMBEDDED_FOLDER
+    folder = Path(name)
+    if not folder.is_dir():
+        if name.startswith((".", "/", "~")) or name.count("/") > 1:
+            raise InputError(f"{name}: no such folder")
+        return None
+    if not (folder / "config.json").exists() and not (folder / _ADAPTER_CONFIG).exists():
+        if (folder / "checkpoints").exists():
+            raise InputError(f"{name}: this training has not finished; go on with `radllama train ... --resume`")
+        raise InputError(f"{name}: no model here (neither config.json nor {_ADAPTER_CONFIG})")
+    return folder
+
+
+def load_base(name: str, dtype: str = "float32", four_bit: bool = False) -> tuple[Any, Any]:
+    """Weights and tokenizer of a causal language model: `mini`, a folder, or a hub name.
+
+    Weights are read from safetensors alone and no code comes with them. `dtype` is a torch name;
+    `four_bit` loads NF4 for QLoRA (Dettmers et al. 2023, arXiv 2305.14314) and needs bitsandbytes.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    source = str(model_folder(name) or name)
+    options: dict[str, Any] = {"dtype": getattr(torch, dtype), "attn_implementation": "sdpa"}
+    if four_bit:
+        options["quantization_config"] = _four_bit_config(dtype)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        network = AutoModelForCausalLM.from_pretrained(source, use_safetensors=True, trust_remote_code=False, **options)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(
+            f"model {name!r} cannot be loaded: {reason} (expected mini, a folder with config.json, tokenizer and "
+            "safetensors weights, or the name of such a model on the Hugging Face hub)"
+        ) from None
+    if tokenizer.eos_token_id is None:
+        raise InputError(f"model {name!r}: its tokenizer has no end token; a draft would never stop")
+    return network, tokenizer
+
+
+def add_adapter(network: Any, rank: int, alpha: float, dropout: float, targets: list[str], seed: int) -> Any:
+    """The network with a fresh LoRA adapter, as a PEFT model. Raises InputError for a target it has not."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(seed)
+    config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets, task_type="CAUSAL_LM")
+    try:
+        return get_peft_model(network, config)
+    except ValueError:
+        raise InputError(f"lora.targets: the base has none of {', '.join(targets)}") from None
+
+
+def save_model(network: Any, tokenizer: Any, prompt: Prompt, folder: Path) -> None:
+    """Write an adapter in PEFT's format, or a whole model with its tokenizer, and the prompt beside it.
+
+    Raises RuntimeError for an adapter that holds nothing: it would load and change no draft.
+    """
+    if hasattr(network, "peft_config"):
+        network.save_pretrained(folder)
+        (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
+        if not _has_content(folder / _ADAPTER_WEIGHTS):
+            raise RuntimeError(f"{folder / _ADAPTER_WEIGHTS}: every adapter weight is zero; nothing was learned")
+    else:
+        network.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    write_prompt(prompt, folder)
+
+
+def fingerprint(network: Any) -> str:
+    """A hash that tells models apart: the first values of every tensor, rounded to bfloat16.
+
+    Tensors that a 4-bit base packs are passed over, so that QLoRA and LoRA name their base alike.
+    """
+    import torch
+
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        if tensor.dtype.is_floating_point and (tensor.ndim == 1 or "embed" in name or "lora" in name):
+            head = tensor.detach().flatten()[:64].to("cpu", torch.bfloat16)
+            digest.update(name.encode())
+            digest.update(head.view(torch.int16).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _load_adapter(folder: Path, dtype: str) -> tuple[Any, Any]:
+    from peft import PeftModel
+
+    run = read_run(folder)
+    config = read_json(folder / _ADAPTER_CONFIG)
+    base = run["settings"]["base"] if run else config.get("base_model_name_or_path")
+    if not base:
+        raise InputError(f"{folder / _ADAPTER_CONFIG}: names no base model")
+    network, tokenizer = load_base(base, dtype)
+    if run and run["base_fingerprint"] != fingerprint(network):
+        raise InputError(f"{folder}: this adapter was tuned on another model than the one now at {base!r}")
+    try:
+        return PeftModel.from_pretrained(network, folder), tokenizer
+    except (RuntimeError, ValueError, KeyError):
+        raise InputError(f"{folder}: the adapter does not fit its base {base!r}; was it made for another?") from None
+    except OSError:
+        raise InputError(f"{folder}: no {_ADAPTER_WEIGHTS}, or a broken one; copy the run folder again") from None
+
+
+def _find_device(name: str) -> Any:
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(1, device=name)
+        return torch.device(name)
+    except (RuntimeError, AssertionError):  # the second is what a build without CUDA raises
+        raise InputError(f"--device {name}: not on this machine; use cpu, or auto") from None
+
+
+def _has_content(weights: Path) -> bool:
+    from safetensors.torch import load_file
+
+    return any("lora_B" in name and bool(tensor.any()) for name, tensor in load_file(weights).items())
+
+
+def _four_bit_config(dtype: str) -> Any:
+    import importlib.util
+
+    if not importlib.util.find_spec("bitsandbytes"):
+        raise InputError("tuning: qlora needs bitsandbytes; install it with pip install 'radllama[qlora]'")
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=getattr(torch, dtype),
+    )

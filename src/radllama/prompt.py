@@ -1,0 +1,131 @@
+"""Prompts: one rendering for training, drafting and serving, and the token ids that come of it."""
+
+import hashlib
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from radllama.errors import InputError
+from radllama.files import read_json, write_json
+from radllama.text import words
+
+PROMPT_FILE = "prompt.json"
+_INSTRUCTION = "Derive the impression from findings in the radiology report"
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A template, complete in itself: it is saved with the model and read back from there, never by name.
+
+    The prompt is `before` + (the indication line) + findings + `after`; the model continues it with
+    `completion` and the end token. `indication` says whether the indication, where known, is shown.
+    """
+
+    template: str
+    before: str
+    after: str
+    completion: str = "{impression}"
+    indication_line: str = "Indication: {indication}\nFindings: "
+    indication: bool = False
+
+    def render(self, findings: str, indication: str = "") -> str:
+        """The text that the model is given for these findings."""
+        shown = self.indication and indication.strip()
+        line = self.indication_line.replace("{indication}", indication.strip()) if shown else ""
+        return f"{self.before}{line}{findings.strip()}{self.after}"
+
+    def render_completion(self, impression: str) -> str:
+        """The text that the model is taught to continue with."""
+        return self.completion.replace("{impression}", impression.strip())
+
+    @property
+    def name(self) -> str:
+        """The template's name and a short hash of its text, as drafts record it ("paper@1f2e3d4c")."""
+        digest = hashlib.sha256(repr(asdict(self)).encode()).hexdigest()
+        return f"{self.template}@{digest[:8]}"
+
+
+TEMPLATES = {
+    # The layout of Stanford Alpaca around the paper's instruction (arXiv 2309.06419, section 3).
+    "paper": Prompt(
+        template="paper",
+        before="Below is an instruction that describes a task, paired with an input that provides further "
+        "context. Write a response that appropriately completes the request.\n\n"
+        f"### Instruction:\n{_INSTRUCTION}\n\n### Input:\n",
+        after="\n\n### Response:\n",
+    ),
+    # The dialogue format that Llama 2's chat models were tuned on; the tokenizer adds the <s>.
+    "llama2-chat": Prompt(
+        template="llama2-chat",
+        before="[INST] <<SYS>>\nYou draft the impression of a radiology report. Answer with the impression alone."
+        f"\n<</SYS>>\n\n{_INSTRUCTION}.\n\n",
+        after=" [/INST]",
+        completion=" {impression}",
+    ),
+    # As few tokens as possible: for models trained on this task alone.
+    "plain": Prompt(
+        template="plain",
+        before="findings: ",
+        after="\nimpression:",
+        completion=" {impression}",
+        indication_line="{indication}\nfindings: ",
+    ),
+}
+
+
+def make_prompt(template: str, indication: bool = False) -> Prompt:
+    """The named template, showing the indication or not. Raises InputError for a name that is not there."""
+    if template not in TEMPLATES:
+        raise InputError(f"no template {template!r}; there are {', '.join(TEMPLATES)}")
+    return replace(TEMPLATES[template], indication=indication)
+
+
+def write_prompt(prompt: Prompt, folder: Path) -> None:
+    """Write the template into a model's folder, where drafting and serving will read it."""
+    write_json(folder / PROMPT_FILE, asdict(prompt))
+
+
+def read_prompt(folder: Path) -> Prompt:
+    """The template that a model in `folder` was tuned with. Raises InputError when it is broken."""
+    path = folder / PROMPT_FILE
+    try:
+        return Prompt(**read_json(path))
+    except TypeError:
+        raise InputError(f"{path}: not a prompt file; copy it again from the run that made the model") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One training example as token ids: the prompt (not learned) and the completion with its end token."""
+
+    prompt_ids: list[int]
+    completion_ids: list[int]
+
+    def __len__(self) -> int:
+        return len(self.prompt_ids) + len(self.completion_ids)
+
+
+def encode_prompt(prompt: Prompt, tokenizer: Any, findings: str, indication: str = "") -> list[int]:
+    """Token ids of the prompt, with the tokenizer's begin token if it has one and without an end token.
+
+    Raises InputError for findings without a single word: no draft of them would mean anything.
+    """
+    if not words(findings):
+        raise InputError("the findings hold no words; an impression needs findings to rest on")
+    # split_special_tokens: a "</s>" or "<|eot_id|>" inside the findings is text like any other.
+    text = prompt.render(findings, indication)
+    ids: list[int] = tokenizer(text, split_special_tokens=True)["input_ids"]
+    if ids and ids[-1] == tokenizer.eos_token_id:
+        ids = ids[:-1]
+    return ids
+
+
+def encode_example(prompt: Prompt, tokenizer: Any, findings: str, impression: str, indication: str = "") -> Example:
+    """Prompt and completion are encoded apart, so that training sees exactly the ids that drafting sends."""
+    completion = tokenizer(prompt.render_completion(impression), add_special_tokens=False, split_special_tokens=True)[
+        "input_ids"
+    ]
+    return Example(
+        prompt_ids=encode_prompt(prompt, tokenizer, findings, indication),
+        completion_ids=[*completion, tokenizer.eos_token_id],
+    )

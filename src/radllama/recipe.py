@@ -1,0 +1,139 @@
+"""Recipes: one YAML file that holds every choice of a training run, checked as a whole."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from radllama.errors import InputError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PromptChoice(_Section):
+    """Which template, and whether it shows the indication where a report has one."""
+
+    template: Literal["paper", "llama2-chat", "plain"] = "paper"
+    indication: bool = False
+
+
+class Lora(_Section):
+    """Low-rank adaptation (Hu et al. 2021, arXiv 2106.09685); the defaults are the paper's."""
+
+    rank: int = Field(8, ge=1)
+    alpha: float = Field(16, gt=0)
+    dropout: float = Field(0.05, ge=0, lt=1)
+    targets: list[str] = Field(["q_proj", "v_proj"], min_length=1)
+
+
+class Scratch(_Section):
+    """The shape of a Llama that is trained from nothing, with a byte-level BPE tokenizer of its own."""
+
+    vocab_size: int = Field(2500, ge=300)
+    hidden_size: int = Field(256, ge=8)
+    intermediate_size: int = Field(688, ge=8)
+    layers: int = Field(4, ge=1)
+    heads: int = Field(4, ge=1)
+    context_tokens: int = Field(1024, ge=64)
+    dropout: float = Field(0.1, ge=0, lt=1, description="on embeddings and on what each block adds")
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> "Scratch":
+        if self.hidden_size % (2 * self.heads):
+            raise ValueError(f"hidden_size must be an even multiple of heads ({self.heads})")
+        return self
+
+
+class Recipe(_Section):
+    """Everything that decides what a training run does; see `recipes/` for complete, commented ones."""
+
+    base: str = Field(min_length=1, description="a hub name, a model folder, mini, or scratch")
+    scratch: Scratch | None = Field(None, description="the shape, with base: scratch")
+    prompt: PromptChoice = PromptChoice()
+    tuning: Literal["lora", "qlora", "full"] = "lora"
+    lora: Lora = Lora()
+
+    epochs: int = Field(3, ge=1)
+    batch_size: int = Field(128, ge=1, description="examples an optimizer step")
+    learning_rate: float = Field(3e-4, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+    schedule: Literal["constant", "linear", "cosine"] = "cosine"
+    warmup_share: float = Field(0.03, ge=0, lt=1, description="of all steps")
+    clip_norm: float = Field(1.0, gt=0)
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    findings_loss: float = Field(0.0, ge=0, le=1, description="weight of the prompt's own tokens in the loss")
+
+    context_tokens: int = Field(1024, ge=16, description="longer examples are dropped and counted")
+    row_tokens: int = Field(512, ge=16, description="examples are packed into rows of about this length")
+    device_tokens: int = Field(8192, ge=16, description="tokens a forward pass; lower it when memory ends")
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    activation_checkpointing: bool = False
+
+    evaluations: int = Field(1, ge=1, description="validations an epoch")
+    valid_drafts: int = Field(64, ge=0, description="validation reports drafted and scored each time")
+    keep: Literal["loss", "rouge1", "last"] = Field("loss", description="which checkpoint is the result")
+    tracker: str = Field("tensorboard", description="any tracker that accelerate knows, or none")
+    seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> "Recipe":
+        problems = []
+        if (self.base == "scratch") != (self.scratch is not None):
+            problems.append("scratch: give its section with base: scratch, and only then")
+        if self.base == "scratch" and self.tuning != "full":
+            problems.append("tuning: a model from scratch has nothing to adapt; it must be full")
+        if self.keep == "rouge1" and not self.valid_drafts:
+            problems.append("keep: rouge1 needs valid_drafts above 0")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+
+def read_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:
+    """The recipe in a YAML file with `key=value` overrides (dots for sections: `lora.rank=16`).
+
+    Raises one InputError that names every mistake.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such recipe; complete ones stand in recipes/") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected settings as `key: value`, found a {type(values).__name__}")
+    for override in overrides or []:
+        _override(values, override)
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise InputError(f"{path}: " + "; ".join(_mistakes(error))) from None
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise InputError(f"override {override!r}: expected key=value, as in lora.rank=16")
+    *sections, name = key.split(".")
+    for section in sections:
+        inner = values.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise InputError(f"override {override!r}: {section} has no settings inside")
+        values = inner
+    values[name] = yaml.safe_load(text)
+
+
+def _mistakes(error: ValidationError) -> list[str]:
+    lines = []
+    for problem in error.errors(include_url=False):
+        place = ".".join(str(part) for part in problem["loc"])
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            message = "no such setting"
+        found = problem["input"]
+        told = f", got {found!r}" if isinstance(found, str | int | float | bool) and place else ""
+        lines.append(f"{place}: {message[0].lower()}{message[1:]}{told}" if place else message)
+    return lines

@@ -1,0 +1,319 @@
+"""Training: recipe + dataset -> a tuned model, in a run folder that can be interrupted at any moment."""
+
+import math
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from tqdm import tqdm
+
+from radllama.checkpoint import (
+    load_checkpoint,
+    load_weights,
+    save_checkpoint,
+    save_weights,
+    trainable_weights,
+)
+from radllama.console import note
+from radllama.dataset import read_split
+from radllama.draft import Drafter
+from radllama.engines import Sampling
+from radllama.errors import InputError
+from radllama.examples import Batches, encode_reports
+from radllama.files import hash_file, read_json, write_json, write_jsonl
+from radllama.metrics import rouge1
+from radllama.model import Model, add_adapter, fingerprint, load_base, save_model
+from radllama.packing import Block, block_loss, build_block, group_rows, keeps_apart, pack, shared_beginning
+from radllama.prompt import Example, make_prompt
+from radllama.recipe import Recipe
+from radllama.report import Report
+from radllama.run import RUN_FILE, read_run, write_run
+from radllama.scratch import add_dropout, init_llama, train_tokenizer
+
+SETTINGS_FILE = "recipe.json"  # what an unfinished run was started with
+_CHECKPOINTS, _BEST = "checkpoints", "best.safetensors"
+_SAVE_EVERY_S = 300
+
+
+def train(recipe: Recipe, data: Path, out: Path, resume: bool = False) -> dict[str, Any]:
+    """Tune the recipe's base on the dataset's train split; returns what the run file says.
+
+    `out` becomes the model: a PEFT adapter (or whole model), `prompt.json` and, last, `run.json`; beside
+    them `log/` for the tracker and `drafts/` of validation reports. A run that is killed at any moment
+    and resumed ends with the weights of an undisturbed one (same machine, same number of threads).
+    Raises InputError for a dataset, base or folder that does not fit, KeyboardInterrupt after a Ctrl-C,
+    once the step under way is finished and saved.
+    """
+    train_reports = list(read_split(data, "train"))
+    valid_reports = list(read_split(data, "valid")) if (data / "valid.jsonl").exists() else []
+    hashes = {path.name: hash_file(path) for path in (data / "train.jsonl", data / "valid.jsonl") if path.exists()}
+    settings = recipe.model_dump(mode="json")
+    if finished := _claim(out, {"settings": settings, "data": hashes}, resume):
+        return finished
+    run = _Training(recipe, out, train_reports, valid_reports)
+    facts = {"data": hashes, **run.train()}
+    write_run(out / RUN_FILE, "train", settings, **facts)
+    shutil.rmtree(out / _CHECKPOINTS)
+    (out / _BEST).unlink(missing_ok=True)
+    (out / SETTINGS_FILE).unlink()
+    return {"settings": settings, **facts}
+
+
+class _Training:
+    """One run: the network, its examples, and the loop over optimizer steps."""
+
+    def __init__(self, recipe: Recipe, out: Path, train: list[Report], valid: list[Report]) -> None:
+        import torch
+        from accelerate import Accelerator
+
+        self.recipe, self.out = recipe, out
+        self.prompt = make_prompt(recipe.prompt.template, recipe.prompt.indication)
+        precision = _choose_precision(recipe.precision)
+        self.accelerator = Accelerator(
+            mixed_precision="bf16" if precision == "bfloat16" else "no",
+            log_with=None if recipe.tracker == "none" else recipe.tracker,
+            project_dir=out,
+        )
+        self.network, self.tokenizer, self.base_fingerprint = _start_network(recipe, train, precision)
+        self.network.to(self.accelerator.device)
+
+        def encode(reports: Sequence[Report]) -> list[Example]:
+            examples, dropped = encode_reports(reports, self.prompt, self.tokenizer, recipe.context_tokens)
+            for reason, count in dropped.items():
+                note(f"dropped {count} of {len(reports)} reports: {reason}={recipe.context_tokens}")
+            return examples
+
+        examples = encode(train)
+        if not examples:
+            raise InputError(f"no training report fits context_tokens={recipe.context_tokens}; raise it")
+        self.valid_reports = valid
+        self.valid_examples = encode(valid)
+        self.counts = {
+            "train": {"reports": len(train), "examples": len(examples)},
+            "valid": {"reports": len(valid), "examples": len(self.valid_examples)},
+        }
+        self.batches = Batches(examples, recipe.batch_size, recipe.seed)
+        self.steps = self.batches.epoch_steps * recipe.epochs
+        self.shared = shared_beginning(examples + self.valid_examples)
+        with self.accelerator.autocast():
+            self.packed = keeps_apart(self.network, examples[:3], self.shared, self.accelerator.device)
+        if not self.packed:
+            note("this model lets neighbours in a row see each other: one example a row, which is slower")
+            self.shared = []
+
+        learned = [p for p in self.network.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": [p for p in learned if p.ndim > 1], "weight_decay": recipe.weight_decay},
+                {"params": [p for p in learned if p.ndim <= 1], "weight_decay": 0.0},  # norms and biases
+            ],
+            lr=recipe.learning_rate,
+        )
+        self.state: dict[str, Any] = {"step": 0, "best": None, "history": [], "seconds": 0.0}
+
+    def train(self) -> dict[str, Any]:
+        """Train to the end, write the kept weights as the model, and return what to record."""
+        if state := load_checkpoint(self.out / _CHECKPOINTS, self.network, self.optimizer):
+            self.state = state
+            note(f"going on after step {state['step']} of {self.steps}")
+        try:
+            self.accelerator.init_trackers("log")
+        except (ValueError, ImportError) as error:
+            raise InputError(f"tracker: {self.recipe.tracker}: {error}") from None
+        if self.recipe.activation_checkpointing:
+            self.network.activation_checkpointing_enable({"use_reentrant": False})
+        self._loop()
+        if self.recipe.keep != "last":
+            load_weights(self.network, self.out / _BEST)
+        save_model(self.network, self.tokenizer, self.prompt, self.out)
+        self.accelerator.end_training()
+        weights = trainable_weights(self.network).values()
+        return {
+            "base_fingerprint": self.base_fingerprint,
+            "prompt": self.prompt.name,
+            "parameters": sum(p.numel() for p in self.network.parameters()),
+            "trainable_parameters": sum(weight.numel() for weight in weights),
+            "counts": self.counts,
+            "packed": self.packed,
+            "precision": self.accelerator.mixed_precision,
+            "device": self.accelerator.device.type,
+            **self.state,
+        }
+
+    def _loop(self) -> None:
+        evaluate_every = max(1, self.batches.epoch_steps // self.recipe.evaluations)
+        begun = time.monotonic() - self.state["seconds"]
+        saved = time.monotonic()
+        bar = tqdm(total=self.steps, initial=self.state["step"], unit="step", desc="training", file=sys.stderr)
+        with _interrupts() as interrupted, bar:
+            while self.state["step"] < self.steps:
+                loss = self._step(self.state["step"])
+                self.state["step"] += 1
+                step = self.state["step"]
+                self.accelerator.log({"train/loss": loss, "train/learning_rate": self._rate(step - 1)}, step=step)
+                bar.set_postfix(loss=f"{loss:.3f}", epoch=f"{step / self.batches.epoch_steps:.1f}", refresh=False)
+                bar.update()
+                evaluate = step == self.steps or step % evaluate_every == 0
+                if evaluate:
+                    bar.write(f"step {step}: {self._validate()}", file=sys.stderr)
+                if evaluate or interrupted() or time.monotonic() - saved > _SAVE_EVERY_S:
+                    saved = time.monotonic()
+                    self.state["seconds"] = round(saved - begun, 1)
+                    save_checkpoint(self.out / _CHECKPOINTS, self.network, self.optimizer, self.state)
+                if interrupted():
+                    raise KeyboardInterrupt
+
+    def _step(self, step: int) -> float:
+        """One optimizer step; everything random in it follows from the seed and the step's number."""
+        import torch
+
+        torch.manual_seed(self.recipe.seed * 1_000_003 + step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._rate(step)
+        self.network.train()
+        blocks = self._blocks(self.batches[step], self.recipe.findings_loss)
+        total = sum(float(block.weight.sum()) for block in blocks)
+        loss = 0.0
+        for block in blocks:
+            part = self._loss(block, self.recipe.label_smoothing) / total
+            part.backward()
+            loss += part.item()
+        if not math.isfinite(loss):
+            raise InputError(f"step {step + 1}: the loss is {loss}; lower learning_rate or set precision: fp32")
+        learned = [p for p in self.network.parameters() if p.requires_grad]
+        torch.nn.utils.clip_grad_norm_(learned, self.recipe.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return loss
+
+    def _validate(self) -> str:
+        """Loss and ROUGE-1 on the valid split, recorded; keeps the weights when they are the best so far."""
+        import torch
+
+        figures: dict[str, float] = {}
+        self.network.eval()
+        if self.valid_examples:
+            with torch.no_grad():
+                blocks = self._blocks(self.valid_examples, 0.0)
+                total = sum(float(block.weight.sum()) for block in blocks)
+                figures["loss"] = sum(self._loss(block).item() for block in blocks) / total
+        if drafted := self.valid_reports[: self.recipe.valid_drafts]:
+            figures["rouge1"] = self._draft(drafted)
+        step, keep = self.state["step"], self.recipe.keep
+        self.state["history"].append({"step": step, **figures})
+        self.accelerator.log({f"valid/{name}": value for name, value in figures.items()}, step=step)
+        if keep != "last":
+            if keep not in figures:
+                raise InputError(f"keep: {keep} needs a valid split, and the dataset has none; set keep: last")
+            score = -figures["loss"] if keep == "loss" else figures["rouge1"]
+            if self.state["best"] is None or score > self.state["best"]["score"]:
+                self.state["best"] = {"score": score, "step": step}
+                save_weights(self.network, self.out / _BEST)
+        return ", ".join(f"validation {name} {value:.3f}" for name, value in figures.items()) or "no valid split"
+
+    def _draft(self, reports: Sequence[Report]) -> float:
+        """Draft reports into `drafts/`, where they can be read; returns the mean ROUGE-1 (unstemmed F1)."""
+        drafter = Drafter(Model("in-training", self.network, self.tokenizer, self.prompt))
+        batches = drafter.draft_batches(reports, batch_size=32, sampling=Sampling())
+        drafts = [draft for batch in batches for draft in batch.values()]
+        path = self.out / "drafts" / f"step-{self.state['step']:07d}.jsonl"
+        write_jsonl(path, (asdict(draft) for draft in drafts))
+        return sum(rouge1(draft.reference or "", draft.draft) for draft in drafts) / len(drafts)
+
+    def _blocks(self, examples: Sequence[Example], prompt_weight: float) -> list[Block]:
+        rows = pack(examples, self.shared, self.recipe.row_tokens, self.packed)
+        return [build_block(group, prompt_weight) for group in group_rows(rows, self.recipe.device_tokens)]
+
+    def _loss(self, block: Block, smoothing: float = 0.0) -> Any:
+        with self.accelerator.autocast():
+            return block_loss(self.network, block.to(self.accelerator.device), self.packed, smoothing)
+
+    def _rate(self, step: int) -> float:
+        """The learning rate of a step (from 0): linear warm-up, then the schedule, down to 0 at the end."""
+        warmup = math.ceil(self.recipe.warmup_share * self.steps)
+        if step < warmup:
+            return self.recipe.learning_rate * (step + 1) / warmup
+        progress = (step - warmup) / max(1, self.steps - warmup)
+        shares = {"constant": 1.0, "linear": 1 - progress, "cosine": (1 + math.cos(math.pi * progress)) / 2}
+        return self.recipe.learning_rate * shares[self.recipe.schedule]
+
+
+def _claim(out: Path, identity: dict[str, Any], resume: bool) -> dict[str, Any] | None:
+    """Make sure that this run may write into `out`; returns the run file when it has finished already."""
+    started = out / SETTINGS_FILE
+    run = read_run(out)
+    found = {key: run[key] for key in identity} if run else read_json(started) if started.exists() else None
+    if found is None:
+        if out.exists() and any(out.iterdir()):
+            raise InputError(f"{out}: holds other files; choose an empty or new folder for --out")
+        write_json(started, identity)
+        return None
+    if not resume:
+        raise InputError(f"{out}: holds a run already; pass --resume to go on with it, or choose another --out")
+    if found != identity:
+        old, new = found["settings"], identity["settings"]
+        changed = [key for key in new if old.get(key) != new[key]] or ["the dataset"]
+        raise InputError(
+            f"{out}: was begun with another {', '.join(changed)}; resume it with the same, or use a new --out"
+        )
+    if run:
+        note(f"{out}: has finished already; nothing to do")
+    return run
+
+
+def _start_network(recipe: Recipe, reports: Sequence[Report], precision: str) -> tuple[Any, Any, str]:
+    """The network as it is before the first step, its tokenizer, and the base's fingerprint."""
+    if recipe.scratch:
+        texts = (text for r in reports for text in (r.findings, r.impression, r.indication))
+        tokenizer = train_tokenizer(texts, recipe.scratch.vocab_size)
+        network = init_llama(recipe.scratch, tokenizer, recipe.seed)
+        add_dropout(network, recipe.scratch.dropout)
+        return network, tokenizer, fingerprint(network)
+    # A frozen base needs no more digits than it computes with; weights that learn need all of them.
+    dtype = "float32" if recipe.tuning == "full" else precision
+    network, tokenizer = load_base(recipe.base, dtype, four_bit=recipe.tuning == "qlora")
+    base_fingerprint = fingerprint(network)
+    if recipe.tuning != "full":
+        lora = recipe.lora
+        network = add_adapter(network, lora.rank, lora.alpha, lora.dropout, lora.targets, recipe.seed)
+    return network, tokenizer, base_fingerprint
+
+
+def _choose_precision(wanted: str) -> str:
+    """The torch dtype to compute in; "auto" takes bfloat16 where the hardware multiplies it natively."""
+    import torch
+
+    if wanted != "auto":
+        return {"bf16": "bfloat16", "fp32": "float32"}[wanted]
+    if torch.cuda.is_available():
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        flags = Path("/proc/cpuinfo")
+        native = flags.exists() and "avx512_bf16" in flags.read_text()
+    return "bfloat16" if native else "float32"
+
+
+@contextmanager
+def _interrupts() -> Iterator[Callable[[], bool]]:
+    """Turn a first Ctrl-C into a question that the loop asks when a step is whole; a second one stops at once."""
+    asked = False
+
+    def handle(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        note("stopping after this step; press Ctrl-C again to stop at once")
+
+    previous = signal.signal(signal.SIGINT, handle)
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, previous)
