@@ -112,11 +112,11 @@ NOT_BEFORE_A_HEADING = frozenset(
 # MIMIC-CXR reports often have their findings under it.
 EXAM_WORDS = frozenset(
     "abdomen abdominal and angiogram ankle ap axial bedside brain cervical chest computed contrast coronal "
-    "ct cta dual elbow erect examination extremity femur film films foot four frontal hand head hip iv kidneys "
-    "knee kub lateral left lower lumbar magnetic mobile mr mra mri neck of oblique one or pa pelvis plain "
+    "ct cta dual elbow erect examination extremity femur film films foot four frontal hand head hip iv "
+    "kidneys knee kub lateral left lower lumbar magnetic mobile mr mra mri neck of oblique one or pa pelvis plain "
     "portable radiograph radiographs renal resonance right sagittal scan semi-upright semiupright "
-    "shoulder single spine study supine the thoracic three tomography two ultrasound upper upright us view views "
-    "without with wrist x-ray x-rays xray 1 2 3 4".split()
+    "shoulder single spine study supine the thoracic three tomography two ultrasound upper upright us view "
+    "views without with wrist x-ray x-rays xray 1 2 3 4".split()
 )
 
 # What follows these at the start of a line or sentence is who signed, not what was seen. The first
