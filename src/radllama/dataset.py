@@ -64,7 +64,7 @@ def build_dataset(
         reasons = _render_counts(_by_size(dropped)) or "nothing was dropped"
         raise InputError(f"{path}: no report left for train of {len(seen):,} read ({reasons}); check source and split")
     for rows in parts.values():
-        rows.sort(key=lambda report: (_natural(report.id), report.id))
+        rows.sort(key=_natural)
     card = _describe(source, rule, seen, dropped, parts)
     with write_folder_aside(target) as aside:
         for part, rows in parts.items():
@@ -192,7 +192,7 @@ def _describe(
             "method": METHOD,
             "parts": {part: index.leaks(rows) for part, rows in parts.items() if rows and part != "train"},
         },
-        "phi": count_kinds(report for rows in parts.values() for report in rows),
+        "phi": count_kinds(sorted((report for rows in parts.values() for report in rows), key=_natural)),
     }
 
 
@@ -221,10 +221,11 @@ def _check_target(out: Path, target: Path, path: Path) -> None:
         raise InputError(f"{out}: beside the old dataset holds {foreign[0]!r}, which would be lost; move it away")
 
 
-def _natural(text: str) -> list[tuple[str, int]]:
-    """Sort key by which "10" comes after "9", and "a10" after "a9"."""
-    pieces = _DIGITS.split(text)
-    return [(word, int(number or 0)) for word, number in zip(pieces[::2], [*pieces[1::2], ""], strict=True)]
+def _natural(report: Report) -> tuple[list[tuple[str, int]], str]:
+    """Sort key by which the id "10" comes after "9", and "a10" after "a9"."""
+    pieces = _DIGITS.split(report.id)
+    numbers = [*pieces[1::2], "0"]
+    return [(word, int(number)) for word, number in zip(pieces[::2], numbers, strict=True)], report.id
 
 
 def _by_size(counts: Counter[str]) -> dict[str, int]:
