@@ -99,13 +99,18 @@ QUALIFIERS = (
     "OVERALL", "DIAGNOSTIC",
 )  # fmt: skip
 
-# After these, "FINDINGS:" inside a line is part of a sub-heading or of a sentence.
+# After these, "FINDINGS:" inside a line is part of a sentence or of a sub-heading.
 NOT_BEFORE_A_HEADING = frozenset(
-    "a abdominal above additional ancillary and below bone bony brain cardiac chest critical extracardiac "
-    "following for gi head hepatic her his important in incidental key liver lung major mediastinal minor "
-    "musculoskeletal my no non-cardiac of on or osseous other our pelvic pelvis pertinent pleural positive "
-    "previous prior pulmonary relevant renal secondary significant skeletal spine the their these this those "
-    "tissue to unchanged unexpected vascular with".split()
+    "a above additional ancillary and below critical following for her his important in incidental key major "
+    "minor my no of on or other our pertinent positive previous prior relevant secondary significant the their "
+    "these this those to unchanged unexpected with".split()
+)
+# After these it is a sub-heading where findings or an impression are under way ("LUNG FINDINGS:"), but the
+# end of a line of the order where they are not ("EXAM: CHEST FINDINGS:").
+BODY_PARTS = frozenset(
+    "abdominal abdomen bone bony brain cardiac chest extracardiac gi head hepatic liver lung mediastinal "
+    "musculoskeletal neck non-cardiac osseous pelvic pelvis pleural pulmonary renal skeletal spine tissue "
+    "vascular".split()
 )
 
 # A line of these words alone, at least two and a colon, names the examination ("CHEST, TWO VIEWS:").

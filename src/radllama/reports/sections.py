@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from radllama.reports.headings import (
+    BODY_PARTS,
     EXAM_WORDS,
     HEADINGS,
     NOT_BEFORE_A_HEADING,
@@ -87,10 +88,10 @@ _KIND: dict[str, Kind] = {
 }
 _CORE = _pattern(HEADINGS["findings"] + HEADINGS["impression"] + HEADINGS["findings and impression"])
 _ANY = _pattern(phrase for phrases in HEADINGS.values() for phrase in phrases)
-_PHRASE = rf"(?P<phrase>(?:(?:{_pattern(QUALIFIERS)})[ \t]+){{1,3}}(?P<core>{_CORE})|{_ANY})(?!\w)"
+_PHRASE = rf"(?P<phrase>(?:(?:{_pattern(QUALIFIERS)})[ \t]+){{1,3}}(?P<core>{_CORE})|{_ANY})(?![^\W_])"
 _REMARK = r"(?:[ \t]*\([^()]{1,60}\))?"
 _AT_START = re.compile(rf"(?P<number>[ \t]*\d{{1,2}}[.)])?[ \t#*_>=\[~-]*{_PHRASE}{_REMARK}", re.IGNORECASE)
-_INSIDE = re.compile(rf"(?<![\w/'-]){_PHRASE}{_REMARK}[ \t*_\]]*:[*_]*", re.IGNORECASE)
+_INSIDE = re.compile(rf"(?<![^\W_])(?<![/'-]){_PHRASE}{_REMARK}[ \t*_\]]*:[*_]*", re.IGNORECASE)
 _COLON = re.compile(r"[ \t*_\]=~#]*:[*_:]*(?:[ \t]*[-–—](?=[ \t]|$))?")
 _ALONE = re.compile(r"[ \t*_\]=~#.-]*$")
 _DASH = re.compile(r"[ \t*_]*[-–—]+(?=[ \t])")
@@ -164,14 +165,15 @@ def _headings(line: str, inside: Kind | None, open_sentence: bool) -> Iterator[t
     if match := _AT_START.match(line):
         end = _end_at_start(line, match, open_sentence)
         if end is not None:
-            yield _kind(match), 0, end
-            position = end
+            inside, position = _kind(match), end
+            yield inside, 0, end
     elif inside not in _BODY and (end := _end_of_exam_name(line)):
-        yield "exam name", 0, end
-        position = end
+        inside, position = "exam name", end
+        yield inside, 0, end
     for match in _INSIDE.finditer(line, position):
-        if _splits_a_line(line, match, position):
-            yield _kind(match), match.start(), match.end()
+        if _splits_a_line(line, match, position, inside):
+            inside = _kind(match)
+            yield inside, match.start(), match.end()
 
 
 def _kind(match: re.Match[str]) -> Kind:
@@ -209,7 +211,7 @@ def _end_of_exam_name(line: str) -> int | None:
     return len(name) + 1
 
 
-def _splits_a_line(line: str, match: re.Match[str], position: int) -> bool:
+def _splits_a_line(line: str, match: re.Match[str], position: int, inside: Kind | None) -> bool:
     """Whether a phrase with a colon in the middle of a line is a heading."""
     phrase, start = match["phrase"], match.start()
     if phrase[0].islower():
@@ -223,6 +225,8 @@ def _splits_a_line(line: str, match: re.Match[str], position: int) -> bool:
         return True
     previous = re.split(r"[^\w-]", line[max(position, before - 30) : before])[-1]
     if _kind(match) in _WEAK or previous.lower() in NOT_BEFORE_A_HEADING:
+        return False
+    if inside in _BODY and previous.lower() in BODY_PARTS:
         return False
     return phrase.isupper() or not previous[:1].isupper()
 
