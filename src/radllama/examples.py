@@ -6,39 +6,80 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from radllama.augment import COPY_PROMPT, build_pool, make_copy_task, vary
 from radllama.prompt import Example, Prompt, encode_example
+from radllama.recipe import Augment
 from radllama.report import Report
 
 
-def encode_reports(
-    reports: Sequence[Report], prompt: Prompt, tokenizer: Any, context_tokens: int
-) -> tuple[list[Example], Counter[str]]:
-    """The reports as examples, and why some were dropped: what does not fit is never cut."""
-    examples = []
-    dropped: Counter[str] = Counter()
-    for report in reports:
-        example = encode_example(prompt, tokenizer, report.findings, report.impression, report.indication)
-        if len(example) > context_tokens:
-            dropped["longer than context_tokens"] += 1
-        else:
-            examples.append(example)
-    return examples, dropped
+class Encoder:
+    """Reports -> examples of one prompt and tokenizer; what does not fit the context is dropped, never cut."""
+
+    def __init__(self, prompt: Prompt, tokenizer: Any, context_tokens: int) -> None:
+        self.prompt = prompt
+        self._tokenizer = tokenizer
+        self._context_tokens = context_tokens
+
+    def encode(self, report: Report) -> Example | None:
+        """The report as an example, or None when it is too long."""
+        return self._fit(
+            encode_example(self.prompt, self._tokenizer, report.findings, report.impression, report.indication)
+        )
+
+    def encode_copy_task(self, findings: str, abnormal: str) -> Example | None:
+        """A copy task as an example, or None when it is too long."""
+        return self._fit(encode_example(COPY_PROMPT, self._tokenizer, findings, abnormal))
+
+    def encode_all(self, reports: Sequence[Report]) -> tuple[list[Report], list[Example], Counter[str]]:
+        """The reports that fit, their examples, and how many were dropped by reason."""
+        pairs = [(report, self.encode(report)) for report in reports]
+        fitting = [(report, example) for report, example in pairs if example]
+        dropped = Counter({"longer than context_tokens": len(pairs) - len(fitting)})
+        return [report for report, _ in fitting], [example for _, example in fitting], +dropped
+
+    def _fit(self, example: Example) -> Example | None:
+        return example if len(example) <= self._context_tokens else None
 
 
 class Batches:
-    """The examples of every optimizer step, each epoch in a new order that follows from the seed.
+    """The examples of every optimizer step: each epoch in a new order, augmented anew.
 
-    Any step's batch can be asked for at once, so a resumed run needs no record of what it has seen.
+    All of it follows from the seed, and any step's batch can be asked for at once, so a resumed run
+    needs no record of what it has seen.
     """
 
-    def __init__(self, examples: Sequence[Example], batch_size: int, seed: int) -> None:
-        self._examples = examples
-        self._size = batch_size
-        self._seed = seed
-        self.epoch_steps = math.ceil(len(examples) / batch_size)
+    def __init__(
+        self,
+        reports: Sequence[Report],
+        examples: Sequence[Example],
+        encoder: Encoder,
+        augment: Augment,
+        batch_size: int,
+        seed: int,
+    ) -> None:
+        self._reports, self._examples, self._encoder = reports, examples, encoder
+        self._augment = augment
+        self._varies = any((augment.swap_sides, augment.shuffle, augment.drop, augment.insert))
+        self._pool = build_pool(reports) if self._varies or augment.copies else None
+        self._batch_size, self._seed = batch_size, seed
+        self._epoch_examples = len(reports) + round(augment.copies * len(reports))
+        self.epoch_steps = math.ceil(self._epoch_examples / batch_size)
 
     def __getitem__(self, step: int) -> list[Example]:
         epoch, at = divmod(step, self.epoch_steps)
-        order = list(range(len(self._examples)))
+        order = list(range(self._epoch_examples))
         random.Random(f"{self._seed}/{epoch}").shuffle(order)
-        return [self._examples[i] for i in order[at * self._size : (at + 1) * self._size]]
+        return [self._example(epoch, i) for i in order[at * self._batch_size : (at + 1) * self._batch_size]]
+
+    def _example(self, epoch: int, index: int) -> Example:
+        """Report number `index`, or a copy task past the last one; the plain report where that is too long."""
+        plain = index % len(self._reports)
+        if not self._pool:
+            return self._examples[plain]
+        rng = random.Random(f"{self._seed}/{epoch}/{index}")
+        example = None
+        if index >= len(self._reports):
+            example = self._encoder.encode_copy_task(*make_copy_task(self._pool, rng))
+        elif self._varies:
+            example = self._encoder.encode(vary(self._reports[index], self._augment, self._pool, rng))
+        return example or self._examples[plain]

@@ -63,12 +63,13 @@ def shared_beginning(examples: Sequence[Example]) -> list[int]:
     return first[: len(list(alike))]
 
 
-def pack(examples: Sequence[Example], shared: list[int], row_tokens: int, together: bool = True) -> list[Row]:
+def pack(examples: Sequence[Example], row_tokens: int, together: bool = True) -> list[Row]:
     """Fill rows of about `row_tokens` tokens, longest examples first (first-fit decreasing).
 
     An example longer than `row_tokens` gets a row of its own; none is cut. With `together` false every
     example does: the way of models whose attention cannot keep neighbours apart.
     """
+    shared = shared_beginning(examples) if together else []
     rows: list[Row] = []
     room: list[int] = []
     for example in sorted(examples, key=len, reverse=True):
@@ -178,7 +179,7 @@ def block_loss(model: Any, block: Block, together: bool = True, smoothing: float
     return (losses * block.weight).sum()
 
 
-def keeps_apart(model: Any, examples: Sequence[Example], shared: list[int], device: Any) -> bool:
+def keeps_apart(model: Any, examples: Sequence[Example], device: Any) -> bool:
     """Whether this model computes neighbours in a row as if each stood alone (tried on real examples).
 
     Attention that takes a mask does; a state-space or convolution layer, or one that ignores the mask,
@@ -186,12 +187,13 @@ def keeps_apart(model: Any, examples: Sequence[Example], shared: list[int], devi
     """
     import torch
 
+    def loss(together: bool) -> float:
+        rows = pack(examples, sum(len(example) for example in examples), together)
+        return sum(block_loss(model, build_block([row]).to(device), together).item() for row in rows)
+
     training = model.training
     model.eval()
     with torch.no_grad():
-        packed = [Row(shared, list(examples))]
-        alone = [Row([], [example]) for example in examples]
-        loss = block_loss(model, build_block(packed).to(device)).item()
-        expected = sum(block_loss(model, build_block([row]).to(device), together=False).item() for row in alone)
+        packed, alone = loss(together=True), loss(together=False)
     model.train(training)
-    return abs(loss - expected) <= 0.01 * abs(expected)
+    return abs(packed - alone) <= 0.01 * abs(alone)

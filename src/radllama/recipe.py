@@ -47,6 +47,16 @@ class Scratch(_Section):
         return self
 
 
+class Augment(_Section):
+    """More examples out of the same reports (see `radllama.augment`); nothing unless asked for."""
+
+    copies: float = Field(0, ge=0, description="copy tasks for every report")
+    swap_sides: float = Field(0, ge=0, le=1, description="share of examples; so are the next three")
+    shuffle: float = Field(0, ge=0, le=1)
+    drop: float = Field(0, ge=0, le=1)
+    insert: float = Field(0, ge=0, le=1)
+
+
 class Recipe(_Section):
     """Everything that decides what a training run does; see `recipes/` for complete, commented ones."""
 
@@ -55,6 +65,7 @@ class Recipe(_Section):
     prompt: PromptChoice = PromptChoice()
     tuning: Literal["lora", "qlora", "full"] = "lora"
     lora: Lora = Lora()
+    augment: Augment = Augment()
 
     epochs: int = Field(3, ge=1)
     batch_size: int = Field(128, ge=1, description="examples an optimizer step")

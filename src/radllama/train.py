@@ -26,11 +26,11 @@ from radllama.dataset import read_split
 from radllama.draft import Drafter
 from radllama.engines import Sampling
 from radllama.errors import InputError
-from radllama.examples import Batches, encode_reports
+from radllama.examples import Batches, Encoder
 from radllama.files import hash_file, read_json, write_json, write_jsonl
-from radllama.metrics import rouge1
+from radllama.metrics import rouge
 from radllama.model import Model, add_adapter, fingerprint, load_base, save_model
-from radllama.packing import Block, block_loss, build_block, group_rows, keeps_apart, pack, shared_beginning
+from radllama.packing import Block, block_loss, build_block, group_rows, keeps_apart, pack
 from radllama.prompt import Example, make_prompt
 from radllama.recipe import Recipe
 from radllama.report import Report
@@ -75,38 +75,26 @@ class _Training:
 
         self.recipe, self.out = recipe, out
         self.prompt = make_prompt(recipe.prompt.template, recipe.prompt.indication)
-        precision = _choose_precision(recipe.precision)
-        self.accelerator = Accelerator(
-            mixed_precision="bf16" if precision == "bfloat16" else "no",
-            log_with=None if recipe.tracker == "none" else recipe.tracker,
-            project_dir=out,
-        )
-        self.network, self.tokenizer, self.base_fingerprint = _start_network(recipe, train, precision)
+        self.precision = _choose_precision(recipe.precision)
+        self.accelerator = Accelerator(log_with=None if recipe.tracker == "none" else recipe.tracker, project_dir=out)
+        self.network, self.tokenizer, self.base_fingerprint = _start_network(recipe, train, self.precision)
         self.network.to(self.accelerator.device)
 
-        def encode(reports: Sequence[Report]) -> list[Example]:
-            examples, dropped = encode_reports(reports, self.prompt, self.tokenizer, recipe.context_tokens)
-            for reason, count in dropped.items():
-                note(f"dropped {count} of {len(reports)} reports: {reason}={recipe.context_tokens}")
-            return examples
-
-        examples = encode(train)
-        if not examples:
+        encoder = Encoder(self.prompt, self.tokenizer, recipe.context_tokens)
+        train, train_examples, self.dropped = encoder.encode_all(train)
+        self.valid_reports, self.valid_examples, dropped = encoder.encode_all(valid)
+        self.dropped += dropped
+        if not train:
             raise InputError(f"no training report fits context_tokens={recipe.context_tokens}; raise it")
-        self.valid_reports = valid
-        self.valid_examples = encode(valid)
-        self.counts = {
-            "train": {"reports": len(train), "examples": len(examples)},
-            "valid": {"reports": len(valid), "examples": len(self.valid_examples)},
-        }
-        self.batches = Batches(examples, recipe.batch_size, recipe.seed)
+        for reason, count in self.dropped.items():
+            note(f"dropped {count} reports: {reason}={recipe.context_tokens}")
+        self.train_count = len(train)
+        self.batches = Batches(train, train_examples, encoder, recipe.augment, recipe.batch_size, recipe.seed)
         self.steps = self.batches.epoch_steps * recipe.epochs
-        self.shared = shared_beginning(examples + self.valid_examples)
-        with self.accelerator.autocast():
-            self.packed = keeps_apart(self.network, examples[:3], self.shared, self.accelerator.device)
+        with self._autocast():
+            self.packed = keeps_apart(self.network, train_examples[:3], self.accelerator.device)
         if not self.packed:
             note("this model lets neighbours in a row see each other: one example a row, which is slower")
-            self.shared = []
 
         learned = [p for p in self.network.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
@@ -140,9 +128,10 @@ class _Training:
             "prompt": self.prompt.name,
             "parameters": sum(p.numel() for p in self.network.parameters()),
             "trainable_parameters": sum(weight.numel() for weight in weights),
-            "counts": self.counts,
+            "examples": {"train": self.train_count, "valid": len(self.valid_examples)},
+            "dropped": dict(self.dropped),
             "packed": self.packed,
-            "precision": self.accelerator.mixed_precision,
+            "precision": self.precision,
             "device": self.accelerator.device.type,
             **self.state,
         }
@@ -225,15 +214,22 @@ class _Training:
         drafts = [draft for batch in batches for draft in batch.values()]
         path = self.out / "drafts" / f"step-{self.state['step']:07d}.jsonl"
         write_jsonl(path, (asdict(draft) for draft in drafts))
-        return sum(rouge1(draft.reference or "", draft.draft) for draft in drafts) / len(drafts)
+        score = rouge("rouge1")
+        return sum(score(draft.reference or "", draft.draft) for draft in drafts) / len(drafts)
 
     def _blocks(self, examples: Sequence[Example], prompt_weight: float) -> list[Block]:
-        rows = pack(examples, self.shared, self.recipe.row_tokens, self.packed)
+        rows = pack(examples, self.recipe.row_tokens, self.packed)
         return [build_block(group, prompt_weight) for group in group_rows(rows, self.recipe.device_tokens)]
 
     def _loss(self, block: Block, smoothing: float = 0.0) -> Any:
-        with self.accelerator.autocast():
+        with self._autocast():
             return block_loss(self.network, block.to(self.accelerator.device), self.packed, smoothing)
+
+    def _autocast(self) -> Any:
+        # torch's own, not accelerate's: that one is fixed for the whole process by its first user.
+        import torch
+
+        return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
 
     def _rate(self, step: int) -> float:
         """The learning rate of a step (from 0): linear warm-up, then the schedule, down to 0 at the end."""
