@@ -17,8 +17,8 @@ _MINOR = {0: 62, 1: 28, 2: 10}
 _CHANGE_IN_FINDINGS = {
     "new": (", new since the prior study", ", not seen previously", ", new"),
     "unchanged": (", unchanged", ", stable since the prior study", ", similar to the prior study"),
-    "increased": (", increased since the prior study", ", larger than before", ", increased"),
-    "decreased": (", decreased since the prior study", ", smaller than before", ", decreased"),
+    "increased": (", increased since the prior study", ", more than before", ", increased"),
+    "decreased": (", decreased since the prior study", ", less than before", ", decreased"),
 }
 _CHANGE_IN_IMPRESSION = {
     "": "",
@@ -94,6 +94,8 @@ def render_findings(exam: Exam, found: Sequence[Abnormality], study: Mapping[str
         if still_there:
             if structure.otherwise and rng.random() < 0.4:
                 statements.append((rng.choice(structure.otherwise), True))
+        elif len(statements) > 1 and rng.random() < 0.06:
+            continue  # left unmentioned, but two sentences there must be
         elif normal := _draw_normal(exam, structure, found, covered, rng):
             statements.append((normal, True))
             covered.add(structure.name)
@@ -213,8 +215,7 @@ def _draw_normal(
         group = rng.choice(groups)
         covered.update(group.covers)
         return rng.choice(group.say)
-    # A structure may go unmentioned, but never all of them.
-    return rng.choice(structure.normal) if structure.normal and (not covered or rng.random() < 0.9) else None
+    return rng.choice(structure.normal) if structure.normal else None
 
 
 def _values(item: Abnormality) -> dict[str, str]:
