@@ -60,6 +60,12 @@ SPLITS: dict[str, tuple[str, dict[str, str]]] = {
         "indication": "fever", "findings": "clear", "impression": "normal"}),
     "one line, two spaces for a line break": ("Reason: Fall  Findings: Wrist intact  Conclusion: Normal", {
         "indication": "Fall", "findings": "Wrist intact", "impression": "Normal"}),
+    "one line, a capital before the heading": ("Indication: Pain Comparison: ___ Findings: Clear Impression: Good", {
+        "indication": "Pain", "comparison": "___", "findings": "Clear", "impression": "Good"}),
+    "one line, a body part before the capitals": ("FINDINGS: degenerative spine IMPRESSION: nothing new", {
+        "findings": "degenerative spine", "impression": "nothing new"}),
+    "one line, a body part before title case": ("Findings: degenerative spine Impression: nothing new", {
+        "findings": "degenerative spine", "impression": "nothing new"}),
     "one line in all capitals": ("FINDINGS: NO FRACTURE. IMPRESSION: NORMAL WRIST.", {
         "findings": "NO FRACTURE.", "impression": "NORMAL WRIST."}),
     # --- synonyms
@@ -145,6 +151,12 @@ SPLITS: dict[str, tuple[str, dict[str, str]]] = {
         f"FINDINGS: The cyst has not changed in our\nimpression\nand stays small.\nIMPRESSION: {I}",
         {"findings": "The cyst has not changed in our\nimpression\nand stays small.", "impression": I},
     ),
+    "prose: a wrapped line that ends the sentence": (
+        f"FINDINGS: Clear.\nFor the rest see the earlier\nReport.\nIMPRESSION: {I}",
+        {"findings": "Clear.\nFor the rest see the earlier\nReport.", "impression": I},
+    ),
+    "prose: family history": (f"INDICATION: Cough, Family History: asthma.\nFINDINGS: {F}\nIMPRESSION: {I}", {
+        **BOTH, "indication": "Cough, Family History: asthma."}),
     "prose: a wrapped line with a colon": (
         f"FINDINGS: We come to one overall\nimpression: the cyst is stable.\nIMPRESSION: {I}",
         {"findings": "We come to one overall\nimpression: the cyst is stable.", "impression": I},

@@ -101,9 +101,9 @@ QUALIFIERS = (
 
 # After these, "FINDINGS:" inside a line is part of a sentence or of a sub-heading.
 NOT_BEFORE_A_HEADING = frozenset(
-    "a above additional ancillary and below critical following for her his important in incidental key major "
-    "minor my no of on or other our pertinent positive previous prior relevant secondary significant the their "
-    "these this those to unchanged unexpected with".split()
+    "a above additional ancillary and below critical family following for her his important in incidental key "
+    "major medical minor my no of on or other our past pertinent positive previous prior relevant secondary "
+    "significant smoking social surgical the their these this those to unchanged unexpected with".split()
 )
 # After these it is a sub-heading where findings or an impression are under way ("LUNG FINDINGS:"), but the
 # end of a line of the order where they are not ("EXAM: CHEST FINDINGS:").

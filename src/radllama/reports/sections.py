@@ -190,7 +190,8 @@ def _end_at_start(line: str, match: re.Match[str], open_sentence: bool) -> int |
         return colon.end()
     kind = _kind(match)
     if alone := _ALONE.match(line, end):
-        return alone.end()
+        # "...at the end of the\nReport." is prose.
+        return None if open_sentence and line.endswith(".") else alone.end()
     if phrase.islower():
         return None
     if dash := _DASH.match(line, end):
@@ -224,11 +225,12 @@ def _splits_a_line(line: str, match: re.Match[str], position: int, inside: Kind 
     if before == position or line[before - 1] in ".?!:;)]" or start - before > 1:
         return True
     previous = re.split(r"[^\w-]", line[max(position, before - 30) : before])[-1]
-    if _kind(match) in _WEAK or previous.lower() in NOT_BEFORE_A_HEADING:
+    if _kind(match) in _WEAK:
         return False
-    if inside in _BODY and previous.lower() in BODY_PARTS:
-        return False
-    return phrase.isupper() or not previous[:1].isupper()
+    if phrase.isupper() and previous.islower():
+        return True  # the capitals mark it, whatever stands before: "no change IMPRESSION: Normal"
+    in_compound = inside in _BODY and previous[:1].isupper() and previous.lower() in BODY_PARTS
+    return not in_compound and previous.lower() not in NOT_BEFORE_A_HEADING
 
 
 def _leave_out_unsigned(segments: list[_Segment]) -> Iterator[_Segment]:
