@@ -1,0 +1,136 @@
+"""Which reports belong together: normal or abnormal, findings seen in training or not, short or long.
+
+A mean over all reports hides the ones that matter. Every stratum is a mask over the scored reports, and
+every row of a table is shown for each.
+
+**Normal or abnormal** is decided from the reference impression alone, by this rule. The impression is cut
+into statements at the ends of sentences, at semicolons and at "but", "however" and their like. It is
+normal when every statement is, and a statement is normal when, read from left to right, it holds nothing
+but
+
+- words of the *plain vocabulary* below: anatomy, examinations, filler and words of normality ("heart size
+  is normal", "clear lungs");
+- whatever follows a negation ("no acute cardiopulmonary abnormality", "negative for active disease",
+  "lungs clear without effusion"), until the statement ends or a word ends the negation's reach, as
+  "with", "other than" or "stable" do ("no acute disease with stable cardiomegaly").
+
+Any other word makes the impression abnormal: what the rule does not know is not called normal. So does an
+impression of filler alone, which denies nothing and calls nothing normal.
+"""
+
+import re
+from collections.abc import Collection, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radllama.text import normalise, sentences, words
+
+Mask = NDArray[np.bool_]
+
+TITLES = {
+    "normal": "normal reference",
+    "abnormal": "abnormal reference",
+    "findings_seen": "findings seen in training",
+    "findings_unseen": "findings not seen in training",
+    "length_q1": "findings, shortest quarter",
+    "length_q2": "findings, second quarter",
+    "length_q3": "findings, third quarter",
+    "length_q4": "findings, longest quarter",
+}
+
+_NEGATIONS = {"no", "without", "negative", "absent", "free", "nor", "neither", "never"}
+_REACH_ENDS = {
+    *("with", "other", "otherwise", "aside", "apart", "besides", "beyond", "save", "only", "than"),
+    *("stable", "unchanged", "persistent", "persisting", "chronic", "again", "consistent", "longer"),
+    *("mild", "mildly", "moderate", "minimal", "borderline", "enlarged", "increased", "increase"),
+    *("change", "changes", "improvement", "resolution", "exclude", "excluded", "cannot", "not", "may"),
+    *("recommend", "recommended", "correlate", "correlation", "consider", "suspected", "probable"),
+    *("likely", "possible", "possibly", "represent", "represents", "followup", "significantly"),
+}
+# A number and a full stop inside a sentence begins the next item of a list: "no edema 2. granuloma".
+_STATEMENT_ENDS = re.compile(
+    r"[;:]|(?<!\S)\d{1,2}\.\s|\b(?:but|however|although|though|except|yet|while|whereas)\b", re.IGNORECASE
+)
+# To deny these denies nothing: "no significant interval change" leaves open what there is.
+_HOLLOW = {"significant", "interval", "acute", "new", "substantial", "definite", "gross", "appreciable", "evidence"}
+
+_NORMALITY = {"normal", "normally", "negative", "clear", "unremarkable", "intact", "limits", "midline", "healthy"}
+_PLAIN = {
+    *_NORMALITY,
+    # anatomy
+    *("heart", "cardiac", "cardiomediastinal", "cardiopulmonary", "pulmonary", "lung", "lungs", "chest"),
+    *("thorax", "thoracic", "intrathoracic", "mediastinum", "mediastinal", "hilar", "hila", "perihilar"),
+    *("pleura", "pleural", "diaphragm", "silhouette", "vascularity", "vasculature", "parenchyma", "aorta"),
+    *("trachea", "bones", "bony", "osseous", "skeletal", "ribs", "rib", "spine", "cervical", "lumbar"),
+    *("structures", "structure", "tissue", "tissues", "soft", "abdomen", "abdominal", "pelvis", "liver"),
+    *("kidneys", "kidney", "gallbladder", "spleen", "pancreas", "bowel", "brain", "head", "neck", "knee"),
+    *("shoulder", "hip", "ankle", "wrist", "hand", "foot", "elbow", "disc", "disk", "spaces", "joint"),
+    # examinations
+    *("exam", "examination", "study", "film", "films", "radiograph", "radiographs", "radiography", "x"),
+    *("ray", "xray", "x-ray", "view", "views", "pa", "lateral", "ap", "frontal", "two", "ct", "mri", "mr"),
+    *("ultrasound", "sonogram", "series", "imaging", "scan", "appearance", "appearances", "comparison"),
+    *("comparisons", "report", "end", "age", "stated", "radiographic", "radiographically", "portable"),
+    # filler
+    *("a", "an", "the", "of", "and", "or", "in", "on", "at", "for", "to", "by", "is", "are", "was", "be"),
+    *("were", "been", "has", "have", "there", "this", "these", "that", "both", "all", "within", "appear"),
+    *("appears", "seen", "size", "sized", "contour", "contours", "configuration", "caliber", "shape"),
+    *("grossly", "essentially", "otherwise", "well", "expanded", "aerated", "inflated", "bilaterally"),
+    *("bilateral", "left", "right", "specifically", "patient", "patient's", "overall", "remain", "remains"),
+    *("impression", "visualized", "evaluation", "position", "as", "also", "its", "with", "stable"),
+    *("unchanged", "since", "from", "prior", "previous"),
+}
+# Not facts about the patient: numbers of a list, marks of de-identification.
+_MARK = re.compile(r"x{2,}|\d+")
+
+
+def is_normal(impression: str) -> bool:
+    """Whether an impression says that all is normal, by the rule at the head of this module.
+
+    An impression without words is not normal.
+    """
+    plain = [_says_normal(statement) for statement in _statements(impression)]
+    return True in plain and None not in plain
+
+
+def strata(
+    references: Sequence[str], findings: Sequence[str] | None, train_findings: Collection[str] | None
+) -> dict[str, Mask]:
+    """Masks over the reports by the name of the stratum, in the order to be shown; empty ones are left out.
+
+    `findings` and `train_findings` are None where they are not known. Seen means: the same words in the
+    same order stand in training. The quarters are of the number of words in the findings; equals fall into
+    the same, lower quarter.
+    """
+    normal = np.array([is_normal(reference) for reference in references])
+    masks = {"normal": normal, "abnormal": ~normal}
+    if findings is not None and train_findings is not None:
+        known = {normalise(text) for text in train_findings}
+        seen = np.array([normalise(text) in known for text in findings])
+        masks |= {"findings_seen": seen, "findings_unseen": ~seen}
+    if findings is not None:
+        lengths = np.array([len(words(text)) for text in findings])
+        quarter = np.searchsorted(np.quantile(lengths, [0.25, 0.5, 0.75]), lengths)
+        masks |= {f"length_q{q + 1}": quarter == q for q in range(4)}
+    return {name: mask for name, mask in masks.items() if mask.any()}
+
+
+def _statements(impression: str) -> list[list[str]]:
+    parts = [part for sentence in sentences(impression) for part in _STATEMENT_ENDS.split(sentence)]
+    return [tokens for part in parts if (tokens := words(part))]
+
+
+def _says_normal(tokens: list[str]) -> bool | None:
+    """True when the statement denies or calls normal, False when it says nothing, None when abnormal."""
+    says = negated = False
+    for token in tokens:
+        if token in _NEGATIONS:
+            negated = True
+        elif negated and token in _REACH_ENDS:
+            negated = False
+        elif negated:
+            says |= token not in _HOLLOW
+        elif token not in _PLAIN and not _MARK.fullmatch(token):
+            return None
+        says |= token in _NORMALITY
+    return says
