@@ -217,6 +217,7 @@ SPLITS: dict[str, tuple[str, dict[str, str]]] = {
     "electronically signed": (
         f"FINDINGS: {F}\nIMPRESSION: {I}\n\nElectronically signed by: A. Example, MD\n5/5/55", BOTH),
     "signed at the end of the line": (f"FINDINGS: {F} IMPRESSION: {I} Electronically signed by A. Example", BOTH),
+    "signed after two spaces": (f"FINDINGS: {F} IMPRESSION: {I}  Dictated and signed by A. Example", BOTH),
     "dictated by": (f"FINDINGS: {F}\nIMPRESSION: {I}\nDictated by: Example\nTranscribed: 1:00", BOTH),
     "attestation": (f"FINDINGS: {F}\nIMPRESSION: {I}\nI have personally reviewed the images and agree.", BOTH),
     "attestation of an attending": (f"FINDINGS: {F}\nIMPRESSION: {I}\nI, Dr. Example, reviewed this.", BOTH),

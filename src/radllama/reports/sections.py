@@ -100,7 +100,8 @@ _LIST_NUMBER = re.compile(r"[ \t]*\d{1,2}[.)]")
 _RULE = re.compile(r"\s*_{10,}\s*$")
 _ORNAMENT = re.compile(r"\s*([-=*~#])\1{2,}\s*$")
 _SIGNATURE = re.compile(
-    rf"(?:^|(?<=[.?!)])[ \t]+)(?P<by>{'|'.join(SIGNATURES)})|^(?-i:{'|'.join(SIGNED_NAMES)})",
+    # One or two spaces and no run of them: every length of a run would be tried anew.
+    rf"(?:^|(?<=[.?!)][ \t])|(?<=[.?!)][ \t][ \t]))(?P<by>{'|'.join(SIGNATURES)})|^(?-i:{'|'.join(SIGNED_NAMES)})",
     re.IGNORECASE | re.MULTILINE,
 )
 # Plain words that prose uses too: inside a line they are headings only after the end of a sentence.
