@@ -1,0 +1,69 @@
+"""What most tests share: a few synthetic reports, a dataset of them, and a tiny real Llama."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from radllama.dataset import build_dataset
+from radllama.files import write_jsonl
+from radllama.recipe import Scratch
+from radllama.report import Report
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_hub() -> Iterator[None]:
+    """No test may reach the network beyond this machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        yield
+
+
+def make_reports(count: int, seed: int = 0) -> list[Report]:
+    """Synthetic chest reports whose impression follows from the findings."""
+    rng = random.Random(seed)
+    reports = []
+    for number in range(count):
+        side, size = rng.choice(["left", "right"]), rng.choice(["Small", "Moderate", "Large"])
+        abnormal = rng.random() < 0.6
+        lungs = f"{size} {side} pleural effusion." if abnormal else "The lungs are clear."
+        heart = rng.choice(["Heart size is normal.", "The heart is not enlarged.", "Normal cardiac silhouette."])
+        reports.append(
+            Report(
+                id=str(number + 1),
+                patient_id=f"p{number // 2}",
+                findings=f"{heart} {lungs} No pneumothorax.",
+                impression=f"{size} {side} effusion." if abnormal else "Normal chest.",
+                indication=rng.choice(["Cough.", "Chest pain.", ""]),
+                source="table",
+            )
+        )
+    return reports
+
+
+@pytest.fixture(scope="session")
+def reports() -> list[Report]:
+    return make_reports(40)
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory: pytest.TempPathFactory, reports: list[Report]) -> Path:
+    """A dataset folder of the 40 reports, split 80/10/10 by patient."""
+    folder = tmp_path_factory.mktemp("dataset")
+    write_jsonl(folder / "reports.jsonl", (report.to_json() for report in reports))
+    build_dataset("table", folder / "reports.jsonl", folder / "dataset", "random:3")
+    return folder / "dataset"
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory, reports: list[Report]) -> Path:
+    """A Llama of some thousand random weights with a tokenizer of its own, in a folder."""
+    from radllama.scratch import init_llama, train_tokenizer
+
+    folder = tmp_path_factory.mktemp("base")
+    shape = Scratch(vocab_size=400, hidden_size=32, intermediate_size=64, layers=2, heads=2, context_tokens=256)
+    tokenizer = train_tokenizer((report.findings for report in reports), shape.vocab_size)
+    init_llama(shape, tokenizer, seed=1).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
