@@ -31,16 +31,20 @@ _NAME = (
 )
 
 
+_DIGITS = re.compile(r"\d+")
+
+
 class Pattern(NamedTuple):
     """One way in which a kind of identifier is written, and why the pattern is drawn where it is."""
 
     kind: str
     regex: re.Pattern[str]
     reason: str
+    digits: int  # a text without so many in a row cannot match: most reports are spared most patterns
 
 
-def _pattern(kind: str, regex: str, reason: str, flags: int = 0) -> Pattern:
-    return Pattern(kind, re.compile(regex, flags), reason)
+def _pattern(kind: str, regex: str, reason: str, flags: int = 0, digits: int = 0) -> Pattern:
+    return Pattern(kind, re.compile(regex, flags), reason, digits)
 
 
 PATTERNS = (
@@ -48,35 +52,41 @@ PATTERNS = (
         "date",
         rf"(?<![\d/.-])(?:{_MONTH_NUMBER}/{_DAY}|{_DAY}/{_MONTH_NUMBER})/(?:{_YEAR}|\d\d)(?![\d/])",
         "3/14/2015, 14/3/15: two slashes; one alone is a fraction, a scale, a level (L4/5) or a rib",
+        digits=2,
     ),
     _pattern(
         "date",
         rf"(?<![\d/.-])(?:{_DAY}|{_MONTH_NUMBER})([.-]){_DAY}\1{_YEAR}(?!\d)",
         "14.3.2015, 03-14-2015: the year in full, because 3-4-10 may be ribs or levels",
+        digits=4,
     ),
     _pattern(
         "date",
         rf"(?<![\d/.-]){_YEAR}([./-]){_MONTH_NUMBER}\1{_DAY}(?!\d)",
         "2015-03-14: the year first, as machines write it",
+        digits=4,
     ),
     _pattern(
         "date",
         rf"\b{_MONTH}\s*{_DAY}(?:st|nd|rd|th)?\b(?!\s?(?:cm|mm|x\b|hours?\b|days?\b|weeks?\b|%))",
         "March 14, Mar. 14th; capitals tell the month from `may 2 ...` and `march`",
+        digits=1,
     ),
-    _pattern("date", rf"\b{_DAY}(?:st|nd|rd|th)?[\s-]+(?:of\s+)?{_MONTH}(?![a-z])", "14 March, 14-MAR-15"),
-    _pattern("date", rf"\b{_MONTH},?\s+(?:of\s+)?{_YEAR}\b", "March 2015; a year alone may stand"),
+    _pattern("date", rf"\b{_DAY}(?:st|nd|rd|th)?[\s-]+(?:of\s+)?{_MONTH}(?![a-z])", "14 March, 14-MAR-15", digits=1),
+    _pattern("date", rf"\b{_MONTH},?\s+(?:of\s+)?{_YEAR}\b", "March 2015; a year alone may stand", digits=4),
     _pattern(
         "date",
         rf"\bdated:?\s+{_MONTH_NUMBER}[/-]{_DAY}\b",
         "dated 3/14: month and day, but only behind this word",
         re.IGNORECASE,
+        digits=1,
     ),
-    _pattern("date", r"\b(?:DOB|D\.O\.B\.|date of birth|born on)\s*:?\s*\d", "a label for it", re.IGNORECASE),
+    _pattern("date", r"\b(?:DOB|D\.O\.B\.|date of birth|born on)\s*:?\s*\d", "a label for it", re.IGNORECASE, digits=1),
     _pattern(
         "phone or fax",
         r"(?<![\d.-])(?:\+?1[-. ]?)?(?:\(\d{3}\) ?|\d{3}[-. ])\d{3}[-.]\d{4}(?![\d-])",
         "(317) 555-0142, 317.555.0142: three, three and four digits",
+        digits=4,
     ),
     _pattern(
         "phone or fax",
@@ -84,19 +94,22 @@ PATTERNS = (
         r"(?:(?:number|no|at|is)\b[^\w\n]{0,3}){0,2}\+?(?:\d[ -]?){4,}",
         "pager 4711: four digits or more behind the word, so that `cell 5 mm` and `fax.` pass",
         re.IGNORECASE,
+        digits=1,
     ),
-    _pattern("social security number", r"(?<![\d-])\d{3}-\d{2}-\d{4}(?![\d-])", "123-45-6789: by its dashes"),
+    _pattern("social security number", r"(?<![\d-])\d{3}-\d{2}-\d{4}(?![\d-])", "123-45-6789: by its dashes", digits=4),
     _pattern(
         "record number",
         r"\b(?:MRN?|med(?:ical)?\.? rec(?:ord)?|accession|acc|account|acct|patient id|order|case|exam"
         r"|encounter|serial|study id)\b[^\w\n]{0,3}(?:(?:number|no|num|id|is)\b[^\w\n]{0,3}){0,2}[A-Z]{0,4}-?\d{4,}",
         "MRN 0012345, accession no. CT-20134: a label and at least four digits",
         re.IGNORECASE,
+        digits=4,
     ),
     _pattern(
         "record number",
         r"(?<![\d.,/-])\d{7,}(?![\d.,/-]?\d)",
         "seven digits in a row (20150314 too): no measurement is that long",
+        digits=7,
     ),
     _pattern("e-mail", r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,}\b", "a@b.org"),
     _pattern(
@@ -136,20 +149,23 @@ PATTERNS = (
         r"\b\d{1,5}\s+(?:[NSEW]\.?\s+)?(?:[A-Z][a-z]+\s+){1,3}"
         r"(?:Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Highway|Hwy|Parkway|Pkwy)\b",
         "12 North Meridian Street; `Dr` and `Ct` are doctors and scans",
+        digits=1,
     ),
-    _pattern("address", r"\b[A-Z][a-z]+,\s*[A-Z]{2}\.?\s+\d{5}(?:-\d{4})?\b", "Springfield, IN 46202"),
-    _pattern("address", r"\b(?:P\.?\s?O\.?\s+Box|zip(?:\s+code)?:?)\s*\d+", "a label for it", re.IGNORECASE),
+    _pattern("address", r"\b[A-Z][a-z]+,\s*[A-Z]{2}\.?\s+\d{5}(?:-\d{4})?\b", "Springfield, IN 46202", digits=5),
+    _pattern("address", r"\b(?:P\.?\s?O\.?\s+Box|zip(?:\s+code)?:?)\s*\d+", "a label for it", re.IGNORECASE, digits=1),
     _pattern(
         "age over 89",
         r"(?<![\d./-])(?:9\d|1[0-2]\d)[\s-]*(?:years?|yrs?|y)\.?[\s-]*(?:of[\s-]+age|old\b|/?o\b)",
         "92-year-old, 101 yo: ages up to 89 may stand, and `90 years` alone is a span of time",
         re.IGNORECASE,
+        digits=2,
     ),
     _pattern(
         "age over 89",
         r"\baged?\s*:?\s*(?:9\d|1[0-2]\d)\b(?!\s*(?:%|mm|cm|days?|weeks?|months?|hours?|min))",
         "aged 92: without the word for years",
         re.IGNORECASE,
+        digits=2,
     ),
 )
 
@@ -160,7 +176,8 @@ def scan(report: Report) -> set[str]:
     """Say which of `KINDS` some section of the report seems to hold."""
     # A NUL between sections: no pattern can reach from one into the next.
     everything = "\0".join((report.findings, report.impression, report.indication, report.comparison, report.technique))
-    return {pattern.kind for pattern in PATTERNS if pattern.regex.search(everything)}
+    longest = max(map(len, _DIGITS.findall(everything)), default=0)
+    return {pattern.kind for pattern in PATTERNS if pattern.digits <= longest and pattern.regex.search(everything)}
 
 
 def count_kinds(reports: Iterable[Report]) -> dict[str, dict[str, Any]]:
