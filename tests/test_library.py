@@ -74,7 +74,7 @@ def test_the_size_of_a_chunk_changes_nothing(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_nearest_are_those_of_a_full_sort() -> None:
     random = np.random.default_rng(1)
     for size, k in ((1, 1), (5, 3), (50, 7), (50, 50)):
-        scores = random.integers(0, 4, size=size).astype(np.float32) / 4
+        scores = (random.integers(0, 4, size=size) / 4).astype(np.float32)
         expected = [at for at in sorted(range(size), key=lambda at: (-scores[at], at)) if scores[at] > 0][:k]
         assert module._best(scores, k).tolist() == expected
 
