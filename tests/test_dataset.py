@@ -2,7 +2,6 @@
 
 import csv
 import json
-import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -335,6 +334,25 @@ def test_a_reader_that_is_interrupted_leaves_the_old_dataset(
     assert {entry.name for entry in tmp_path.iterdir()} == {"reports.csv", "d"}
 
 
+def test_a_stop_between_the_two_renames_brings_the_old_dataset_back(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_dataset("openi", source, tmp_path / "d")
+    before = contents(tmp_path / "d")
+    rename = Path.rename
+
+    def stopped(self: Path, target: Path) -> Path:
+        if self.suffix == ".aside":
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        build_dataset("openi", source, tmp_path / "d", "random:1")
+    assert contents(tmp_path / "d") == before
+    assert {entry.name for entry in tmp_path.iterdir()} == {"reports.csv", "d"}
+
+
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
@@ -361,7 +379,6 @@ def test_a_disk_that_takes_no_more_leaves_the_old_dataset(source: Path, tmp_path
     assert (result.returncode, result.stderr) == (1, "refused: File too large\n")
     assert contents(tmp_path / "d") == before
     assert {entry.name for entry in tmp_path.iterdir()} == {"reports.csv", "d"}
-    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != limit
 
 
 def test_a_folder_without_a_card_is_no_dataset(tmp_path: Path) -> None:

@@ -44,6 +44,8 @@ def write_folder_aside(folder: Path) -> Iterator[Path]:
             folder.rename(old)
         aside.rename(folder)
     finally:
+        if old.exists() and not folder.exists():  # stopped between the two renames
+            old.rename(folder)
         shutil.rmtree(aside, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
 
