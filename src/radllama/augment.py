@@ -23,7 +23,7 @@ from radllama.text import sentences, words
 COPY_PROMPT = Prompt(template="copy", before="findings: ", after="\nabnormal:", completion=" {impression}")
 NOTHING_ABNORMAL = "None."
 
-_SIDE = re.compile(r"\b(left|right)(?![a-z]*ly\b)", re.IGNORECASE)
+_SIDE = re.compile(r"\b(left|right)(?![a-z])", re.IGNORECASE)
 _OTHER = {"left": "right", "right": "left"}
 
 

@@ -1,0 +1,76 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import AutoTokenizer
+
+from radllama.examples import Batches, Encoder
+from radllama.prompt import Example, make_prompt
+from radllama.recipe import Augment
+from radllama.report import Report
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tiny_base: Path) -> Any:
+    return AutoTokenizer.from_pretrained(tiny_base)
+
+
+def make_batches(reports: list[Report], tokenizer: Any, augment: Augment, size: int = 8, seed: int = 0) -> Batches:
+    encoder = Encoder(make_prompt("plain"), tokenizer, 200)
+    kept, examples, _ = encoder.encode_all(reports)
+    return Batches(kept, examples, encoder, augment, size, seed)
+
+
+def epoch(batches: Batches, number: int = 0) -> list[Example]:
+    first = number * batches.epoch_steps
+    return [example for step in range(first, first + batches.epoch_steps) for example in batches[step]]
+
+
+def test_what_does_not_fit_is_dropped_and_counted(reports: list[Report], tokenizer: Any) -> None:
+    long = Report("long", None, "Clear lungs. " * 500, "Normal.")
+    kept, examples, dropped = Encoder(make_prompt("plain"), tokenizer, 200).encode_all([*reports, long])
+    assert kept == reports
+    assert len(examples) == len(reports)
+    assert dropped == {"longer than context_tokens": 1}
+
+
+def test_an_epoch_holds_every_example_once(reports: list[Report], tokenizer: Any) -> None:
+    batches = make_batches(reports, tokenizer, Augment())
+    plain = Encoder(make_prompt("plain"), tokenizer, 200).encode_all(reports)[1]
+    assert sorted(map(repr, epoch(batches))) == sorted(map(repr, plain))
+    assert [len(batches[step]) for step in range(batches.epoch_steps)] == [8, 8, 8, 8, 8]
+
+
+def test_the_last_batch_of_an_epoch_may_be_small(reports: list[Report], tokenizer: Any) -> None:
+    batches = make_batches(reports, tokenizer, Augment(), size=32)
+    assert [len(batches[step]) for step in range(batches.epoch_steps)] == [32, 8]
+
+
+def test_every_epoch_has_an_order_of_its_own(reports: list[Report], tokenizer: Any) -> None:
+    batches = make_batches(reports, tokenizer, Augment())
+    assert epoch(batches, 0) != epoch(batches, 1)
+
+
+def test_any_batch_can_be_asked_for_again(reports: list[Report], tokenizer: Any) -> None:
+    augment = Augment(copies=1, swap_sides=0.5, shuffle=0.5, drop=0.5, insert=0.5)
+    one, other = make_batches(reports, tokenizer, augment), make_batches(reports, tokenizer, augment)
+    assert other[13] == one[13]
+    assert one[2] == other[2]
+    assert make_batches(reports, tokenizer, augment, seed=1)[2] != one[2]
+
+
+def test_copy_tasks_come_on_top_of_the_reports(reports: list[Report], tokenizer: Any) -> None:
+    batches = make_batches(reports, tokenizer, Augment(copies=0.5))
+    texts = [tokenizer.decode(example.prompt_ids) for example in epoch(batches)]
+    assert len(texts) == 60
+    assert sum(text.endswith("\nabnormal:") for text in texts) == 20
+
+
+def test_a_task_that_does_not_fit_gives_way_to_a_plain_report(reports: list[Report], tokenizer: Any) -> None:
+    encoder = Encoder(make_prompt("plain"), tokenizer, 60)
+    kept, examples, _ = encoder.encode_all(reports)
+    batches = Batches(kept, examples, encoder, Augment(copies=5), 8, seed=0)
+    lengths = [len(example) for example in epoch(batches)]
+    assert kept
+    assert max(lengths) <= 60
+    assert len(lengths) == 6 * len(kept)
