@@ -1,0 +1,64 @@
+# Two commands on a fresh machine: `make demo` runs the main job, `make test` passes the tests.
+# Another interpreter: make demo PYTHON=python3.12
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# Installed first and exactly: whichever build of it is already in .venv (CPU, CUDA) stays.
+TORCH  := torch==2.13.0
+OPENI  ?= indiana_reports.csv
+RUNS   ?= runs
+
+.PHONY: help setup demo test check format mini bench bench-startup bench-data bench-mini clean
+
+help:  ## Show what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+
+$(VENV)/.core: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet $(TORCH)
+	$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/.core
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@
+
+setup: $(VENV)/.core  ## Install radllama into .venv
+
+demo: $(VENV)/.core  ## Tune and score the embedded model on the sample hospital (about 4 minutes)
+	$(BIN)/python scripts/demo.py --out demo
+
+test: $(VENV)/.dev  ## Run the tests
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2
+
+check: $(VENV)/.dev  ## Lint, formatting and strict types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev  ## Format the code and mend what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+mini: $(VENV)/.core  ## Train the embedded model anew: make mini OPENI=reports.csv
+	$(BIN)/radllama data build --source openi --path $(OPENI) --split impressiongpt --out $(RUNS)/openi
+	$(BIN)/radllama train recipes/mini.yaml --data $(RUNS)/openi --out $(RUNS)/mini --resume
+	$(BIN)/python scripts/ship_mini.py --run $(RUNS)/mini --data $(RUNS)/openi
+
+bench: bench-startup bench-data  ## Run the benchmarks that need no data
+
+bench-startup: $(VENV)/.core  ## Time `radllama --help`
+	$(BIN)/python bench/startup.py
+
+bench-data: $(VENV)/.core  ## Time reading, splitting and building on generated reports
+	$(BIN)/python bench/data.py
+
+bench-mini: $(VENV)/.core  ## Score the embedded model on OpenI's development split: make bench-mini OPENI=...
+	$(BIN)/python bench/mini.py --openi $(OPENI)
+
+clean:  ## Remove the environment and everything made
+	rm -rf $(VENV) demo $(RUNS) build dist
