@@ -16,6 +16,7 @@ NORMAL = [
     "Negative for acute bony injury.",
     "Clear lungs with no suspicious mass.",
     "Unremarkable CT of the abdomen and pelvis.",
+    "Normal thyroid ultrasound. No follow-up needed.",
     "Stable chest. No new consolidation.",
     "Unchanged examination without acute finding.",
     "No active tuberculosis or significant interval change.",

@@ -65,6 +65,7 @@ _PLAIN = {
     *("trachea", "bones", "bony", "osseous", "skeletal", "ribs", "rib", "spine", "cervical", "lumbar"),
     *("structures", "structure", "tissue", "tissues", "soft", "abdomen", "abdominal", "pelvis", "liver"),
     *("kidneys", "kidney", "gallbladder", "spleen", "pancreas", "bowel", "brain", "head", "neck", "knee"),
+    *("thyroid", "bladder", "uterus", "prostate", "breast", "breasts", "sinuses", "orbits", "vessels"),
     *("shoulder", "hip", "ankle", "wrist", "hand", "foot", "elbow", "disc", "disk", "spaces", "joint"),
     # examinations
     *("exam", "examination", "study", "film", "films", "radiograph", "radiographs", "radiography", "x"),
