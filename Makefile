@@ -9,7 +9,7 @@ TORCH  := torch==2.13.0
 OPENI  ?= indiana_reports.csv
 RUNS   ?= runs
 
-.PHONY: help setup demo test check format mini bench bench-startup bench-data bench-mini clean
+.PHONY: help setup demo test check format mini bench bench-startup bench-data bench-mini bench-dev-split clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -59,6 +59,9 @@ bench-data: $(VENV)/.core  ## Time reading, splitting and building on generated 
 
 bench-mini: $(VENV)/.core  ## Score the embedded model on OpenI's development split: make bench-mini OPENI=...
 	$(BIN)/python bench/mini.py --openi $(OPENI)
+
+bench-dev-split: $(VENV)/.core  ## Show how the development split's seed was chosen: make bench-dev-split OPENI=...
+	$(BIN)/python bench/dev_split.py --openi $(OPENI)
 
 clean:  ## Remove the environment and everything made
 	rm -rf $(VENV) demo $(RUNS) build dist

@@ -30,7 +30,9 @@ def main() -> None:
     arguments = parser.parse_args()
     ship(arguments.run)
     scores = score(arguments.data, arguments.run.parent / "mini-scored")
-    write_card(scores, json.loads((MINI / "run.json").read_text()), json.loads((arguments.data / "dataset.json").read_text()))
+    write_card(
+        scores, json.loads((MINI / "run.json").read_text()), json.loads((arguments.data / "dataset.json").read_text())
+    )
     size_mb = sum(path.stat().st_size for path in MINI.iterdir()) / 1e6
     if size_mb > MAX_MB:
         sys.exit(f"{MINI}: {size_mb:.1f} MB, more than the {MAX_MB} that may be shipped")

@@ -29,7 +29,9 @@ _OPENI_NAMES = ("impressiongpt", "inlg2023")
 _NAMES = f"{', '.join(_OPENI_NAMES)} (source openi), official (source mimic-cxr) or random:SEED"
 _MIMIC_PARTS = {"train": "train", "validate": "valid", "test": "test"}
 _VALID_SHARE = 0.1
-_VALID_SEED = 0
+# The first seed whose constant and nearest rows on OpenI lie near their means over 20 seeds (bench/dev_split.py):
+# a tenth of OpenI is few reports, and seed 0 happened to draw the hardest of them all.
+_VALID_SEED = 3
 
 
 class Split(Protocol):
