@@ -4,10 +4,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from radllama.averaging import WeightAverage
 from radllama.errors import InputError
 from radllama.files import read_json, write_folder_aside, write_json
 
-_WEIGHTS, _OPTIMIZER, _STATE = "trainable.safetensors", "optimizer.safetensors", "state.json"
+_WEIGHTS, _AVERAGE, _OPTIMIZER = "trainable.safetensors", "average.safetensors", "optimizer.safetensors"
+_STATE = "state.json"
 
 
 def trainable_weights(network: Any) -> dict[str, Any]:
@@ -38,10 +40,13 @@ def load_weights(network: Any, path: Path) -> None:
             parameter.copy_(weights[name])
 
 
-def save_checkpoint(folder: Path, network: Any, optimizer: Any, state: dict[str, Any]) -> None:
-    """Write weights, optimizer moments and `state` (JSON values) as `folder`/step-N and drop older steps.
+def save_checkpoint(
+    folder: Path, network: Any, average: WeightAverage | None, optimizer: Any, state: dict[str, Any]
+) -> None:
+    """Write weights, their average, optimizer moments and `state` (JSON values) as `folder`/step-N.
 
-    There is no random state to keep: every draw of a step follows from the recipe's seed and the step.
+    Older steps are dropped once the new one is whole. There is no random state to keep: every draw of a
+    step follows from the recipe's seed and the step's number.
     """
     from safetensors.torch import save_file
 
@@ -49,6 +54,9 @@ def save_checkpoint(folder: Path, network: Any, optimizer: Any, state: dict[str,
     target = folder / f"step-{state['step']:07d}"
     with write_folder_aside(target) as aside:
         save_weights(network, aside / _WEIGHTS)
+        if average:
+            with average.applied(network):
+                save_weights(network, aside / _AVERAGE)
         save_file(
             {f"{index}.{key}": value for index, values in moments.items() for key, value in values.items()},
             aside / _OPTIMIZER,
@@ -59,7 +67,7 @@ def save_checkpoint(folder: Path, network: Any, optimizer: Any, state: dict[str,
             shutil.rmtree(old)
 
 
-def load_checkpoint(folder: Path, network: Any, optimizer: Any) -> dict[str, Any] | None:
+def load_checkpoint(folder: Path, network: Any, average: WeightAverage | None, optimizer: Any) -> dict[str, Any] | None:
     """Restore the newest checkpoint in place and return its state; None when there is none yet."""
     from safetensors.torch import load_file
 
@@ -68,6 +76,9 @@ def load_checkpoint(folder: Path, network: Any, optimizer: Any) -> dict[str, Any
         return None
     newest = steps[-1]
     load_weights(network, newest / _WEIGHTS)
+    if average:
+        with average.applied(network):
+            load_weights(network, newest / _AVERAGE)
     moments: dict[int, dict[str, Any]] = {}
     for key, value in load_file(newest / _OPTIMIZER).items():
         index, name = key.split(".", 1)

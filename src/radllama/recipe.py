@@ -75,6 +75,7 @@ class Recipe(_Section):
     warmup_share: float = Field(0.03, ge=0, lt=1, description="of all steps")
     clip_norm: float = Field(1.0, gt=0)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
+    averaging: float = Field(0.0, ge=0, lt=1, description="decay of the weights' running average; 0 is none")
     findings_loss: float = Field(0.0, ge=0, le=1, description="weight of the prompt's own tokens in the loss")
 
     context_tokens: int = Field(1024, ge=16, description="longer examples are dropped and counted")

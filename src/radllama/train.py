@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
@@ -14,6 +14,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from radllama.averaging import WeightAverage
 from radllama.checkpoint import (
     load_checkpoint,
     load_weights,
@@ -104,11 +105,12 @@ class _Training:
             ],
             lr=recipe.learning_rate,
         )
+        self.average = WeightAverage(self.network, recipe.averaging) if recipe.averaging else None
         self.state: dict[str, Any] = {"step": 0, "best": None, "history": [], "seconds": 0.0}
 
     def train(self) -> dict[str, Any]:
         """Train to the end, write the kept weights as the model, and return what to record."""
-        if state := load_checkpoint(self.out / _CHECKPOINTS, self.network, self.optimizer):
+        if state := load_checkpoint(self.out / _CHECKPOINTS, self.network, self.average, self.optimizer):
             self.state = state
             note(f"going on after step {state['step']} of {self.steps}")
         try:
@@ -118,9 +120,10 @@ class _Training:
         if self.recipe.activation_checkpointing:
             self.network.activation_checkpointing_enable({"use_reentrant": False})
         self._loop()
-        if self.recipe.keep != "last":
-            load_weights(self.network, self.out / _BEST)
-        save_model(self.network, self.tokenizer, self.prompt, self.out)
+        with self._averaged():
+            if self.recipe.keep != "last":
+                load_weights(self.network, self.out / _BEST)
+            save_model(self.network, self.tokenizer, self.prompt, self.out)
         self.accelerator.end_training()
         weights = trainable_weights(self.network).values()
         return {
@@ -151,11 +154,13 @@ class _Training:
                 bar.update()
                 evaluate = step == self.steps or step % evaluate_every == 0
                 if evaluate:
-                    bar.write(f"step {step}: {self._validate()}", file=sys.stderr)
+                    with self._averaged():
+                        told = self._validate()
+                    bar.write(f"step {step}: {told}", file=sys.stderr)
                 if evaluate or interrupted() or time.monotonic() - saved > _SAVE_EVERY_S:
                     saved = time.monotonic()
                     self.state["seconds"] = round(saved - begun, 1)
-                    save_checkpoint(self.out / _CHECKPOINTS, self.network, self.optimizer, self.state)
+                    save_checkpoint(self.out / _CHECKPOINTS, self.network, self.average, self.optimizer, self.state)
                 if interrupted():
                     raise KeyboardInterrupt
 
@@ -180,6 +185,8 @@ class _Training:
         torch.nn.utils.clip_grad_norm_(learned, self.recipe.clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        if self.average:
+            self.average.update(self.network, step + 1)
         return loss
 
     def _validate(self) -> str:
@@ -224,6 +231,9 @@ class _Training:
     def _loss(self, block: Block, smoothing: float = 0.0) -> Any:
         with self._autocast():
             return block_loss(self.network, block.to(self.accelerator.device), self.packed, smoothing)
+
+    def _averaged(self) -> AbstractContextManager[None]:
+        return self.average.applied(self.network) if self.average else nullcontext()
 
     def _autocast(self) -> Any:
         # torch's own, not accelerate's: that one is fixed for the whole process by its first user.
