@@ -28,17 +28,16 @@ from radllama.draft import Drafter
 from radllama.engines import Sampling
 from radllama.errors import InputError
 from radllama.examples import Batches, Encoder
-from radllama.files import hash_file, read_json, write_json, write_jsonl
+from radllama.files import hash_file, write_jsonl
 from radllama.metrics import rouge
-from radllama.model import Model, add_adapter, fingerprint, load_base, save_model
+from radllama.model import Model, save_model
 from radllama.packing import Block, block_loss, build_block, group_rows, keeps_apart, pack
 from radllama.prompt import Example, make_prompt
 from radllama.recipe import Recipe
 from radllama.report import Report
-from radllama.run import RUN_FILE, read_run, write_run
-from radllama.scratch import add_dropout, init_llama, train_tokenizer
+from radllama.run import RUN_FILE, write_run
+from radllama.start import SETTINGS_FILE, choose_precision, claim_folder, start_network
 
-SETTINGS_FILE = "recipe.json"  # what an unfinished run was started with
 _CHECKPOINTS, _BEST = "checkpoints", "best.safetensors"
 _SAVE_EVERY_S = 300
 
@@ -56,7 +55,7 @@ def train(recipe: Recipe, data: Path, out: Path, resume: bool = False) -> dict[s
     valid_reports = list(read_split(data, "valid")) if (data / "valid.jsonl").exists() else []
     hashes = {path.name: hash_file(path) for path in (data / "train.jsonl", data / "valid.jsonl") if path.exists()}
     settings = recipe.model_dump(mode="json")
-    if finished := _claim(out, {"settings": settings, "data": hashes}, resume):
+    if finished := claim_folder(out, {"settings": settings, "data": hashes}, resume):
         return finished
     run = _Training(recipe, out, train_reports, valid_reports)
     facts = {"data": hashes, **run.train()}
@@ -76,9 +75,9 @@ class _Training:
 
         self.recipe, self.out = recipe, out
         self.prompt = make_prompt(recipe.prompt.template, recipe.prompt.indication)
-        self.precision = _choose_precision(recipe.precision)
+        self.precision = choose_precision(recipe.precision)
         self.accelerator = Accelerator(log_with=None if recipe.tracker == "none" else recipe.tracker, project_dir=out)
-        self.network, self.tokenizer, self.base_fingerprint = _start_network(recipe, train, self.precision)
+        self.network, self.tokenizer, self.base_fingerprint = start_network(recipe, train, self.precision)
         self.network.to(self.accelerator.device)
 
         encoder = Encoder(self.prompt, self.tokenizer, recipe.context_tokens)
@@ -249,61 +248,6 @@ class _Training:
         progress = (step - warmup) / max(1, self.steps - warmup)
         shares = {"constant": 1.0, "linear": 1 - progress, "cosine": (1 + math.cos(math.pi * progress)) / 2}
         return self.recipe.learning_rate * shares[self.recipe.schedule]
-
-
-def _claim(out: Path, identity: dict[str, Any], resume: bool) -> dict[str, Any] | None:
-    """Make sure that this run may write into `out`; returns the run file when it has finished already."""
-    started = out / SETTINGS_FILE
-    run = read_run(out)
-    found = {key: run[key] for key in identity} if run else read_json(started) if started.exists() else None
-    if found is None:
-        if out.exists() and any(out.iterdir()):
-            raise InputError(f"{out}: holds other files; choose an empty or new folder for --out")
-        write_json(started, identity)
-        return None
-    if not resume:
-        raise InputError(f"{out}: holds a run already; pass --resume to go on with it, or choose another --out")
-    if found != identity:
-        old, new = found["settings"], identity["settings"]
-        changed = [key for key in new if old.get(key) != new[key]] or ["the dataset"]
-        raise InputError(
-            f"{out}: was begun with another {', '.join(changed)}; resume it with the same, or use a new --out"
-        )
-    if run:
-        note(f"{out}: has finished already; nothing to do")
-    return run
-
-
-def _start_network(recipe: Recipe, reports: Sequence[Report], precision: str) -> tuple[Any, Any, str]:
-    """The network as it is before the first step, its tokenizer, and the base's fingerprint."""
-    if recipe.scratch:
-        texts = (text for r in reports for text in (r.findings, r.impression, r.indication))
-        tokenizer = train_tokenizer(texts, recipe.scratch.vocab_size)
-        network = init_llama(recipe.scratch, tokenizer, recipe.seed)
-        add_dropout(network, recipe.scratch.dropout)
-        return network, tokenizer, fingerprint(network)
-    # A frozen base needs no more digits than it computes with; weights that learn need all of them.
-    dtype = "float32" if recipe.tuning == "full" else precision
-    network, tokenizer = load_base(recipe.base, dtype, four_bit=recipe.tuning == "qlora")
-    base_fingerprint = fingerprint(network)
-    if recipe.tuning != "full":
-        lora = recipe.lora
-        network = add_adapter(network, lora.rank, lora.alpha, lora.dropout, lora.targets, recipe.seed)
-    return network, tokenizer, base_fingerprint
-
-
-def _choose_precision(wanted: str) -> str:
-    """The torch dtype to compute in; "auto" takes bfloat16 where the hardware multiplies it natively."""
-    import torch
-
-    if wanted != "auto":
-        return {"bf16": "bfloat16", "fp32": "float32"}[wanted]
-    if torch.cuda.is_available():
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        flags = Path("/proc/cpuinfo")
-        native = flags.exists() and "avx512_bf16" in flags.read_text()
-    return "bfloat16" if native else "float32"
 
 
 @contextmanager
