@@ -1,0 +1,113 @@
+"""Imports go one way: a module knows what stands below it, nothing above, and nothing heavy until it runs."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import radllama
+
+SOURCE = Path(radllama.__file__).parent
+HEAVY = {"torch", "transformers", "peft", "accelerate", "sklearn", "pyarrow", "tensorboard", "bitsandbytes"}
+
+# Bottom to top. A module may import those of lower rows, never of its own row or a higher one.
+LAYERS = [
+    "radllama errors text console stats html averaging engines reports.headings reports.sample_grammar",
+    "files recipe metrics strata engines.transformers reports.archive reports.fetch reports.sections",
+    "reports.sample_study",
+    "report run prompt splits scores drafts scratch checkpoint reports.sample",
+    "cleaning leaks library packing augment model reports.phi reports.table reports.mimic_cxr",
+    "reports.openi trivial examples start draft",
+    "reports",
+    "dataset evaluate",
+    "train",
+    "cli",
+]
+ROW = {name: row for row, names in enumerate(LAYERS) for name in names.split()}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts) or "radllama"
+
+
+MODULES = {module_name(path): path for path in sorted(SOURCE.rglob("*.py"))}
+
+
+def imports_of(path: Path, whole_file: bool = True) -> Iterator[tuple[int, str]]:
+    """(level of a relative import, full module name) of each import; of a file's top alone if so asked."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree) if whole_file else _run_at_import(tree.body):
+        if isinstance(node, ast.Import):
+            yield from ((0, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                inner = f"{node.module or ''}.{alias.name}"
+                is_module = inner.removeprefix("radllama.") in MODULES
+                yield node.level, inner if is_module else node.module or ""
+
+
+def _run_at_import(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    for node in body:
+        yield node
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            yield from _run_at_import(node.orelse)
+            continue
+        for part in ("body", "orelse", "finalbody"):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield from _run_at_import(getattr(node, part, []))
+
+
+def ours(path: Path) -> set[str]:
+    names = {name for _, name in imports_of(path) if name.split(".")[0] == "radllama"}
+    return {name.removeprefix("radllama.") for name in names}
+
+
+def test_every_module_stands_in_one_layer() -> None:
+    placed = [name for names in LAYERS for name in names.split()]
+    assert sorted(placed) == sorted(MODULES), "give a new module its row in LAYERS, and a dead one none"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_go_down(name: str) -> None:
+    upward = [other for other in ours(MODULES[name]) if ROW[other] >= ROW[name]]
+    assert not upward, f"{name} imports what stands beside or above it"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_nothing_heavy_is_imported_before_it_is_needed(name: str) -> None:
+    assert not {module.split(".")[0] for _, module in imports_of(MODULES[name], whole_file=False)} & HEAVY
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_are_absolute(name: str) -> None:
+    assert all(level == 0 for level, _ in imports_of(MODULES[name]))
+
+
+def test_imports_inside_functions_are_seen(tmp_path: Path) -> None:
+    file = tmp_path / "m.py"
+    file.write_text(
+        "import os\nfrom typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch\n"
+        "try:\n    import peft\nexcept ImportError:\n    pass\n"
+        "class A:\n    from radllama import text\ndef f():\n    from radllama import errors, __version__\n"
+    )
+    everywhere = {name for _, name in imports_of(file)}
+    assert everywhere == {"os", "typing", "torch", "peft", "radllama.text", "radllama.errors", "radllama"}
+    assert {name for _, name in imports_of(file, whole_file=False)} == {"os", "typing", "peft", "radllama.text"}
+
+
+def test_help_waits_for_no_model_library() -> None:
+    slow = HEAVY | {"numpy", "pydantic", "rich", "jinja2", "httpx"}
+    program = (
+        "import sys\n"
+        "from radllama.cli import main\n"
+        "sys.argv = ['radllama', '--help']\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        f"print(sorted({slow!r} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "Usage: radllama" in done.stdout
+    assert done.stderr.strip() == "[]"
