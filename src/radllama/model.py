@@ -1,6 +1,10 @@
 """Models on disk: a base, an adapter over one, or a whole model; loaded for drafting, saved after tuning."""
 
+import errno
 import hashlib
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,9 +12,10 @@ from typing import Any
 from radllama.errors import InputError
 from radllama.files import read_json
 from radllama.prompt import PROMPT_FILE, Prompt, make_prompt, read_prompt, write_prompt
-from radllama.run import read_run
+from radllama.run import RUN_FILE, read_run
 
 EMBEDDED = "mini"
+SETTINGS_FILE = "recipe.json"  # what an unfinished run was started with; gone when it has finished
 _EMBEDDED_FOLDER = Path(__file__).parent / "models" / EMBEDDED
 _ADAPTER_CONFIG, _ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
@@ -52,9 +57,9 @@ def model_folder(name: str) -> Path | None:
         if name.startswith((".", "/", "~")) or name.count("/") > 1:
             raise InputError(f"{name}: no such folder")
         return None
+    if (folder / SETTINGS_FILE).exists() and not (folder / RUN_FILE).exists():
+        raise InputError(f"{name}: this training has not finished; go on with `radllama train ... --resume`")
     if not (folder / "config.json").exists() and not (folder / _ADAPTER_CONFIG).exists():
-        if (folder / "checkpoints").exists():
-            raise InputError(f"{name}: this training has not finished; go on with `radllama train ... --resume`")
         raise InputError(f"{name}: no model here (neither config.json nor {_ADAPTER_CONFIG})")
     return folder
 
@@ -66,6 +71,7 @@ def load_base(name: str, dtype: str = "float32", four_bit: bool = False) -> tupl
     `four_bit` loads NF4 for QLoRA (Dettmers et al. 2023, arXiv 2305.14314) and needs bitsandbytes.
     """
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     source = str(model_folder(name) or name)
@@ -74,13 +80,28 @@ def load_base(name: str, dtype: str = "float32", four_bit: bool = False) -> tupl
         options["quantization_config"] = _four_bit_config(dtype)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-        network = AutoModelForCausalLM.from_pretrained(source, use_safetensors=True, trust_remote_code=False, **options)
-    except (OSError, ValueError) as error:
+        network, loaded = AutoModelForCausalLM.from_pretrained(
+            source,
+            use_safetensors=True,
+            trust_remote_code=False,
+            ignore_mismatched_sizes=True,  # counted below, in words of ours
+            output_loading_info=True,
+            **options,
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:300]
         raise InputError(
             f"model {name!r} cannot be loaded: {reason} (expected mini, a folder with config.json, tokenizer and "
             "safetensors weights, or the name of such a model on the Hugging Face hub)"
         ) from None
+    for module in network.modules() if four_bit else ():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            # bitsandbytes would repack these weights for CPU inference at the first validation, and no gradient
+            # passes the repacked ones: the rest of the training would learn nothing.
+            module.support_avx512bf16_for_cpu = False
+    if unfit := len(loaded["missing_keys"]) + len(loaded["mismatched_keys"]):
+        # transformers would go on with random numbers in their place
+        raise InputError(f"model {name!r}: {unfit} of its tensors are missing or do not fit its config.json")
     if tokenizer.eos_token_id is None:
         raise InputError(f"model {name!r}: its tokenizer has no end token; a draft would never stop")
     return network, tokenizer
@@ -92,11 +113,16 @@ def add_adapter(network: Any, rank: int, alpha: float, dropout: float, targets: 
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(seed)
+    modules = [f".{name}" for name, _ in network.named_modules()]
+    # PEFT itself is content when one of them is there.
+    if absent := [target for target in targets if not any(name.endswith(f".{target}") for name in modules)]:
+        raise InputError(f"lora.targets: the base has no {', '.join(absent)}")
     config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets, task_type="CAUSAL_LM")
-    try:
-        return get_peft_model(network, config)
-    except ValueError:
-        raise InputError(f"lora.targets: the base has none of {', '.join(targets)}") from None
+    with _no_warnings():
+        try:
+            return get_peft_model(network, config)
+        except ValueError:
+            raise InputError(f"lora.targets: no adapter can stand on {', '.join(targets)} of this base") from None
 
 
 def save_model(network: Any, tokenizer: Any, prompt: Prompt, folder: Path) -> None:
@@ -104,35 +130,44 @@ def save_model(network: Any, tokenizer: Any, prompt: Prompt, folder: Path) -> No
 
     Raises RuntimeError for an adapter that holds nothing: it would load and change no draft.
     """
-    if hasattr(network, "peft_config"):
+    from safetensors import SafetensorError
+
+    adapters = getattr(network, "peft_config", {})
+    for config in adapters.values():
+        config.target_modules = sorted(config.target_modules)  # a set: another order in every process
+    try:
         network.save_pretrained(folder)
+    except SafetensorError as error:  # what a full disk raises
+        raise OSError(errno.EIO, str(error), str(folder)) from None
+    if adapters:
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
         if not _has_content(folder / _ADAPTER_WEIGHTS):
             raise RuntimeError(f"{folder / _ADAPTER_WEIGHTS}: every adapter weight is zero; nothing was learned")
     else:
-        network.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     write_prompt(prompt, folder)
 
 
-def fingerprint(network: Any) -> str:
-    """A hash that tells models apart: the first values of every tensor, rounded to bfloat16.
+def fingerprint(network: Any, four_bit: bool = False) -> str:
+    """A hash that tells models apart: the first values of every parameter, rounded to bfloat16.
 
-    Tensors that a 4-bit base packs are passed over, so that QLoRA and LoRA name their base alike.
+    With `four_bit` those that a 4-bit base packs are passed over: the base of a QLoRA run, which is
+    packed in training and is not in drafting, is named alike.
     """
     import torch
 
     digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        if tensor.dtype.is_floating_point and (tensor.ndim == 1 or "embed" in name or "lora" in name):
-            head = tensor.detach().flatten()[:64].to("cpu", torch.bfloat16)
+    for name, weight in sorted(network.named_parameters()):
+        if weight.dtype.is_floating_point and (weight.ndim == 1 or "embed" in name or "lora" in name):
+            head = weight.detach().flatten()[:64].to("cpu", torch.bfloat16)
             digest.update(name.encode())
             digest.update(head.view(torch.int16).numpy().tobytes())
     return digest.hexdigest()
 
 
 def _load_adapter(folder: Path, dtype: str) -> tuple[Any, Any]:
-    from peft import PeftModel
+    from peft import PeftModel, get_peft_model_state_dict
+    from safetensors import SafetensorError, safe_open
 
     run = read_run(folder)
     config = read_json(folder / _ADAPTER_CONFIG)
@@ -140,14 +175,29 @@ def _load_adapter(folder: Path, dtype: str) -> tuple[Any, Any]:
     if not base:
         raise InputError(f"{folder / _ADAPTER_CONFIG}: names no base model")
     network, tokenizer = load_base(base, dtype)
-    if run and run["base_fingerprint"] != fingerprint(network):
+    if run and run["base_fingerprint"] != fingerprint(network, run["settings"]["tuning"] == "qlora"):
         raise InputError(f"{folder}: this adapter was tuned on another model than the one now at {base!r}")
+    misfit = f"{folder}: the adapter does not fit its base {base!r}; was it made for another?"
     try:
-        return PeftModel.from_pretrained(network, folder), tokenizer
-    except (RuntimeError, ValueError, KeyError):
-        raise InputError(f"{folder}: the adapter does not fit its base {base!r}; was it made for another?") from None
-    except OSError:
+        with safe_open(folder / _ADAPTER_WEIGHTS, "np") as weights:
+            names = set(weights.keys())
+        with _no_warnings():  # of weights that are missing: that is an error, below
+            network = PeftModel.from_pretrained(network, folder)
+    except (OSError, SafetensorError):
         raise InputError(f"{folder}: no {_ADAPTER_WEIGHTS}, or a broken one; copy the run folder again") from None
+    except (RuntimeError, ValueError, KeyError):
+        raise InputError(misfit) from None
+    if names != get_peft_model_state_dict(network).keys():
+        raise InputError(misfit)
+    return network, tokenizer
+
+
+@contextmanager
+def _no_warnings() -> Iterator[None]:
+    # PEFT warns of what transformers has renamed, which concerns nobody who reads a terminal.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _find_device(name: str) -> Any:
@@ -156,7 +206,7 @@ def _find_device(name: str) -> Any:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        torch.empty(1, device=name)
+        torch.ones(1, device=name).item()  # "meta" and its like hold no numbers
         return torch.device(name)
     except (RuntimeError, AssertionError):  # the second is what a build without CUDA raises
         raise InputError(f"--device {name}: not on this machine; use cpu, or auto") from None

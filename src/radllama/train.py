@@ -30,13 +30,13 @@ from radllama.errors import InputError
 from radllama.examples import Batches, Encoder
 from radllama.files import hash_file, write_jsonl
 from radllama.metrics import rouge
-from radllama.model import Model, save_model
+from radllama.model import SETTINGS_FILE, Model, save_model
 from radllama.packing import Block, block_loss, build_block, group_rows, keeps_apart, pack
 from radllama.prompt import Example, make_prompt
 from radllama.recipe import Recipe
 from radllama.report import Report
 from radllama.run import RUN_FILE, write_run
-from radllama.start import SETTINGS_FILE, choose_precision, claim_folder, start_network
+from radllama.start import choose_precision, claim_folder, start_network
 
 _CHECKPOINTS, _BEST = "checkpoints", "best.safetensors"
 _SAVE_EVERY_S = 300
@@ -57,7 +57,12 @@ def train(recipe: Recipe, data: Path, out: Path, resume: bool = False) -> dict[s
     settings = recipe.model_dump(mode="json")
     if finished := claim_folder(out, {"settings": settings, "data": hashes}, resume):
         return finished
-    run = _Training(recipe, out, train_reports, valid_reports)
+    try:
+        run = _Training(recipe, out, train_reports, valid_reports)
+    except InputError:
+        if not (out / _CHECKPOINTS).exists():  # nothing was begun: the corrected recipe may have the folder
+            (out / SETTINGS_FILE).unlink()
+        raise
     facts = {"data": hashes, **run.train()}
     write_run(out / RUN_FILE, "train", settings, **facts)
     shutil.rmtree(out / _CHECKPOINTS)
@@ -71,12 +76,11 @@ class _Training:
 
     def __init__(self, recipe: Recipe, out: Path, train: list[Report], valid: list[Report]) -> None:
         import torch
-        from accelerate import Accelerator
 
         self.recipe, self.out = recipe, out
         self.prompt = make_prompt(recipe.prompt.template, recipe.prompt.indication)
         self.precision = choose_precision(recipe.precision)
-        self.accelerator = Accelerator(log_with=None if recipe.tracker == "none" else recipe.tracker, project_dir=out)
+        self.accelerator = _start_accelerator(recipe.tracker, out)
         self.network, self.tokenizer, self.base_fingerprint = start_network(recipe, train, self.precision)
         self.network.to(self.accelerator.device)
 
@@ -86,6 +90,8 @@ class _Training:
         self.dropped += dropped
         if not train:
             raise InputError(f"no training report fits context_tokens={recipe.context_tokens}; raise it")
+        if recipe.keep != "last" and not self.valid_examples:
+            raise InputError(f"keep: {recipe.keep} needs valid reports, and the dataset has none; set keep: last")
         for reason, count in self.dropped.items():
             note(f"dropped {count} reports: {reason}={recipe.context_tokens}")
         self.train_count = len(train)
@@ -112,10 +118,7 @@ class _Training:
         if state := load_checkpoint(self.out / _CHECKPOINTS, self.network, self.average, self.optimizer):
             self.state = state
             note(f"going on after step {state['step']} of {self.steps}")
-        try:
-            self.accelerator.init_trackers("log")
-        except (ValueError, ImportError) as error:
-            raise InputError(f"tracker: {self.recipe.tracker}: {error}") from None
+        self.accelerator.init_trackers("log")
         if self.recipe.activation_checkpointing:
             self.network.activation_checkpointing_enable({"use_reentrant": False})
         self._loop()
@@ -128,7 +131,7 @@ class _Training:
         return {
             "base_fingerprint": self.base_fingerprint,
             "prompt": self.prompt.name,
-            "parameters": sum(p.numel() for p in self.network.parameters()),
+            "parameters": self.network.num_parameters(),
             "trainable_parameters": sum(weight.numel() for weight in weights),
             "examples": {"train": self.train_count, "valid": len(self.valid_examples)},
             "dropped": dict(self.dropped),
@@ -205,8 +208,6 @@ class _Training:
         self.state["history"].append({"step": step, **figures})
         self.accelerator.log({f"valid/{name}": value for name, value in figures.items()}, step=step)
         if keep != "last":
-            if keep not in figures:
-                raise InputError(f"keep: {keep} needs a valid split, and the dataset has none; set keep: last")
             score = -figures["loss"] if keep == "loss" else figures["rouge1"]
             if self.state["best"] is None or score > self.state["best"]["score"]:
                 self.state["best"] = {"score": score, "step": step}
@@ -248,6 +249,18 @@ class _Training:
         progress = (step - warmup) / max(1, self.steps - warmup)
         shares = {"constant": 1.0, "linear": 1 - progress, "cosine": (1 + math.cos(math.pi * progress)) / 2}
         return self.recipe.learning_rate * shares[self.recipe.schedule]
+
+
+def _start_accelerator(tracker: str, out: Path) -> Any:
+    from accelerate import Accelerator
+    from accelerate.tracking import get_available_trackers
+
+    if tracker == "none":
+        return Accelerator(project_dir=out)
+    # accelerate would warn and track nothing
+    if tracker not in (installed := [kind.value for kind in get_available_trackers()]):
+        raise InputError(f"tracker: {tracker} is not installed here; choose {', '.join(installed)} or none")
+    return Accelerator(log_with=tracker, project_dir=out)
 
 
 @contextmanager
