@@ -1,5 +1,6 @@
 """Checkpoints of an unfinished training: written aside, so that the newest one is always whole."""
 
+import errno
 import shutil
 from pathlib import Path
 from typing import Any
@@ -19,19 +20,16 @@ def trainable_weights(network: Any) -> dict[str, Any]:
 
 def save_weights(network: Any, path: Path) -> None:
     """Write the trainable parameters as safetensors, aside first."""
-    from safetensors.torch import save_file
-
     aside = path.with_name(f".{path.name}.aside")
-    save_file({name: weight.contiguous() for name, weight in trainable_weights(network).items()}, aside)
+    _save_tensors({name: weight.contiguous() for name, weight in trainable_weights(network).items()}, aside)
     aside.replace(path)
 
 
 def load_weights(network: Any, path: Path) -> None:
     """Put trainable parameters back, in place. Raises InputError when the file is another model's."""
     import torch
-    from safetensors.torch import load_file
 
-    weights = load_file(path)
+    weights = _load_tensors(path)
     mine = {name: p for name, p in network.named_parameters() if p.requires_grad}
     if {name: tuple(p.shape) for name, p in mine.items()} != {name: tuple(w.shape) for name, w in weights.items()}:
         raise InputError(f"{path}: weights of another model; start again with another --out")
@@ -48,8 +46,6 @@ def save_checkpoint(
     Older steps are dropped once the new one is whole. There is no random state to keep: every draw of a
     step follows from the recipe's seed and the step's number.
     """
-    from safetensors.torch import save_file
-
     moments = optimizer.state_dict()["state"]
     target = folder / f"step-{state['step']:07d}"
     with write_folder_aside(target) as aside:
@@ -57,7 +53,7 @@ def save_checkpoint(
         if average:
             with average.applied(network):
                 save_weights(network, aside / _AVERAGE)
-        save_file(
+        _save_tensors(
             {f"{index}.{key}": value for index, values in moments.items() for key, value in values.items()},
             aside / _OPTIMIZER,
         )
@@ -69,8 +65,6 @@ def save_checkpoint(
 
 def load_checkpoint(folder: Path, network: Any, average: WeightAverage | None, optimizer: Any) -> dict[str, Any] | None:
     """Restore the newest checkpoint in place and return its state; None when there is none yet."""
-    from safetensors.torch import load_file
-
     steps = _steps(folder)
     if not steps:
         return None
@@ -80,13 +74,35 @@ def load_checkpoint(folder: Path, network: Any, average: WeightAverage | None, o
         with average.applied(network):
             load_weights(network, newest / _AVERAGE)
     moments: dict[int, dict[str, Any]] = {}
-    for key, value in load_file(newest / _OPTIMIZER).items():
+    for key, value in _load_tensors(newest / _OPTIMIZER).items():
         index, name = key.split(".", 1)
         moments.setdefault(int(index), {})[name] = value
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": moments, "param_groups": groups})
     state: dict[str, Any] = read_json(newest / _STATE)
     return state
+
+
+def _save_tensors(tensors: dict[str, Any], path: Path) -> None:
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    try:
+        save_file(tensors, path)
+    except SafetensorError as error:  # what a full disk raises
+        path.unlink(missing_ok=True)
+        raise OSError(errno.EIO, str(error), str(path)) from None
+
+
+def _load_tensors(path: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors: dict[str, Any] = load_file(path)
+    except (OSError, SafetensorError):
+        raise InputError(f"{path}: missing or broken; start again with another --out") from None
+    return tensors
 
 
 def _steps(folder: Path) -> list[Path]:

@@ -158,7 +158,7 @@ def fingerprint(network: Any, four_bit: bool = False) -> str:
 
     digest = hashlib.sha256()
     for name, weight in sorted(network.named_parameters()):
-        if weight.dtype.is_floating_point and (weight.ndim == 1 or "embed" in name or "lora" in name):
+        if weight.dtype.is_floating_point and (not four_bit or weight.ndim == 1 or "embed" in name):
             head = weight.detach().flatten()[:64].to("cpu", torch.bfloat16)
             digest.update(name.encode())
             digest.update(head.view(torch.int16).numpy().tobytes())

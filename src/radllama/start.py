@@ -7,13 +7,11 @@ from typing import Any
 from radllama.console import note
 from radllama.errors import InputError
 from radllama.files import read_json, write_json
-from radllama.model import add_adapter, fingerprint, load_base
+from radllama.model import SETTINGS_FILE, add_adapter, fingerprint, load_base
 from radllama.recipe import Recipe
 from radllama.report import Report
 from radllama.run import read_run
 from radllama.scratch import add_dropout, init_llama, train_tokenizer
-
-SETTINGS_FILE = "recipe.json"  # what an unfinished run was started with
 
 
 def claim_folder(out: Path, identity: dict[str, Any], resume: bool) -> dict[str, Any] | None:
@@ -52,7 +50,7 @@ def start_network(recipe: Recipe, reports: Sequence[Report], precision: str) -> 
     # A frozen base needs no more digits than it computes with; weights that learn need all of them.
     dtype = "float32" if recipe.tuning == "full" else precision
     network, tokenizer = load_base(recipe.base, dtype, four_bit=recipe.tuning == "qlora")
-    base_fingerprint = fingerprint(network)
+    base_fingerprint = fingerprint(network, four_bit=recipe.tuning == "qlora")
     if recipe.tuning != "full":
         lora = recipe.lora
         network = add_adapter(network, lora.rank, lora.alpha, lora.dropout, lora.targets, recipe.seed)
