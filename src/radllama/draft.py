@@ -20,7 +20,7 @@ from radllama.model import Model
 from radllama.prompt import encode_prompt
 from radllama.report import Report, read_reports
 from radllama.run import write_run
-from radllama.text import words
+from radllama.text import is_unicode, words
 
 NO_FINDINGS, TOO_LONG = "no_findings", "too_long"
 REFUSALS = {
@@ -53,6 +53,8 @@ class Drafter:
     def draft(self, findings: str, indication: str = "", sampling: Sampling | None = None) -> Completion:
         """Draft one impression. Raises InputError for findings without words or too long for the model."""
         sampling = sampling or Sampling()
+        if not is_unicode(findings + indication):
+            raise InputError("the findings hold bytes that are not UTF-8; pass them as UTF-8 text")
         ids = encode_prompt(self.model.prompt, self.model.tokenizer, findings, indication)
         if self._too_long(ids, sampling):
             raise InputError(
@@ -126,7 +128,8 @@ def draft_file(
         **asdict(sampling),
     }
     run_file = out.with_suffix(".run.json")
-    if out.exists():
+    partial = _Partial(out.with_name(out.name + ".partial"), settings)
+    if out.exists() and not partial.exists():  # with both there, the end of the writing was not reached
         if run_file.exists() and read_json(run_file)["settings"] == settings:
             note(f"{out}: already drafted with these settings; nothing to do")
             return Counter(read_json(run_file)["finish_reasons"])
@@ -135,7 +138,6 @@ def draft_file(
     if not reports:
         raise InputError(f"{reports_path}: no reports in it")
 
-    partial = _Partial(out.with_name(out.name + ".partial"), settings)
     done = partial.read()
     rows = {i: row for batch in done for i, row in batch.items()}
     with tqdm(total=len(reports), initial=len(rows), unit="report", desc="drafting", file=sys.stderr) as bar:
@@ -165,6 +167,9 @@ class _Partial:
         self._path = path
         self._settings = settings
 
+    def exists(self) -> bool:
+        return self._path.exists()
+
     def read(self) -> list[dict[int, dict[str, Any]]]:
         """The finished batches; a line that a crash tore is cut off. Begins the file when there is none."""
         if not self._path.exists():
@@ -176,7 +181,10 @@ class _Partial:
         if not whole:
             self._path.unlink()
             return self.read()
-        header, *batches = [json.loads(line) for line in whole.splitlines()]
+        try:
+            header, *batches = [json.loads(line) for line in whole.splitlines()]
+        except ValueError:
+            raise InputError(f"{self._path}: not a begun drafts file; move it away, or choose another --out") from None
         if header != self._settings:
             changed = ", ".join(key for key in self._settings if header.get(key) != self._settings[key])
             raise InputError(
@@ -193,7 +201,10 @@ class _Partial:
         self._path.unlink()
 
     def _append(self, value: Any) -> None:
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(value, ensure_ascii=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(value, ensure_ascii=False) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:  # a failed write does not know its file
+            raise OSError(error.errno, error.strerror, str(self._path)) from None

@@ -7,6 +7,7 @@ from typing import Any
 
 from radllama.errors import InputError
 from radllama.files import read_jsonl
+from radllama.text import is_unicode
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,8 @@ def parse_report(row: dict[str, Any], where: str) -> Report:
     for name, value in values.items():
         if not isinstance(value, str):
             raise InputError(f'{where}: "{name}" must be text, found a {type(value).__name__}')
+        if not is_unicode(value):
+            raise InputError(f'{where}: "{name}" holds half a surrogate pair, which is no character; correct it')
     patient = row.get("patient_id")
     return Report(id=identity, patient_id=None if patient is None else str(patient), **values)
 

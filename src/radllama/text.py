@@ -19,6 +19,15 @@ def normalise(text: str) -> str:
     return " ".join(words(text))
 
 
+def is_unicode(text: str) -> bool:
+    """Whether the text can be written as UTF-8: lone surrogates (other bytes on a command line) cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def sentences(text: str) -> list[str]:
     """The sentences of a section, in order, their wording untouched; list numbers stay in front."""
     parts: list[str] = []

@@ -1,6 +1,8 @@
 """The reference engine: `generate` of Hugging Face transformers, on the model as it was trained."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from radllama.engines import Completion, Sampling
@@ -15,8 +17,9 @@ class TransformersEngine:
 
     @property
     def context_tokens(self) -> int:
-        """The positions that the network was made for."""
-        return int(self._network.config.max_position_embeddings)
+        """The positions that the network was made for; a state-space model knows no limit."""
+        config = self._network.config.get_text_config()
+        return int(getattr(config, "max_position_embeddings", sys.maxsize))
 
     def complete(self, prompts: Sequence[list[int]], sampling: Sampling) -> list[Completion]:
         """Complete each prompt; the batch's composition is the caller's, so a repeat gives the same text."""
@@ -28,7 +31,7 @@ class TransformersEngine:
         ids = torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt in prompts], device=device)
         mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
         torch.manual_seed(sampling.seed)
-        with torch.inference_mode():
+        with torch.inference_mode(), _no_defaults(self._network):
             output = self._network.generate(
                 input_ids=ids,
                 attention_mask=mask,
@@ -42,7 +45,6 @@ class TransformersEngine:
         return Completion(text, "length" if stop is None else "stop")
 
     def _generation_config(self, sampling: Sampling, pad: int, ends: set[int]) -> Any:
-        # Complete and our own: what a hub model ships (temperature, top_p) must not change a draft.
         from transformers import GenerationConfig
 
         chosen: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
@@ -66,3 +68,18 @@ class TransformersEngine:
             if candidate is not None and candidate != tokenizer.eos_token_id:
                 return int(candidate)
         return 0 if tokenizer.eos_token_id else 1
+
+
+@contextmanager
+def _no_defaults(network: Any) -> Iterator[None]:
+    # What a hub model ships (temperature, repetition penalty, forced tokens) must not change a draft;
+    # `generate` takes from there whatever its caller leaves open.
+    from transformers import GenerationConfig
+
+    owner = network.get_base_model() if hasattr(network, "get_base_model") else network
+    shipped = owner.generation_config
+    owner.generation_config = GenerationConfig()
+    try:
+        yield
+    finally:
+        owner.generation_config = shipped
