@@ -261,7 +261,7 @@ def test_an_adapter_for_a_base_of_another_shape_is_refused(
     adapter: Path, tiny_base: Path, copy: Copy, tmp_path: Path, width: int, layers: int
 ) -> None:
     _, tokenizer = load_base(str(tiny_base))
-    shape = Scratch(vocab_size=400, hidden_size=width, intermediate_size=64, layers=layers, heads=2, context_tokens=256)
+    shape = Scratch.model_validate({"vocab_size": 400, "hidden_size": width, "layers": layers, "heads": 2})
     init_llama(shape, tokenizer, seed=1).save_pretrained(tmp_path / "other")
     tokenizer.save_pretrained(tmp_path / "other")
     folder = copy(adapter)
