@@ -69,6 +69,7 @@ class Recipe(_Section):
 
     epochs: int = Field(3, ge=1)
     batch_size: int = Field(128, ge=1, description="examples an optimizer step")
+    optimizer: Literal["adamw", "muon"] = "adamw"
     learning_rate: float = Field(3e-4, gt=0)
     weight_decay: float = Field(0.01, ge=0)
     schedule: Literal["constant", "linear", "cosine"] = "cosine"

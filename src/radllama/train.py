@@ -31,6 +31,7 @@ from radllama.examples import Batches, Encoder
 from radllama.files import hash_file, write_jsonl
 from radllama.metrics import rouge
 from radllama.model import SETTINGS_FILE, Model, save_model
+from radllama.optimizer import make_optimizer
 from radllama.packing import Block, block_loss, build_block, group_rows, keeps_apart, pack
 from radllama.prompt import Example, make_prompt
 from radllama.recipe import Recipe
@@ -75,8 +76,6 @@ class _Training:
     """One run: the network, its examples, and the loop over optimizer steps."""
 
     def __init__(self, recipe: Recipe, out: Path, train: list[Report], valid: list[Report]) -> None:
-        import torch
-
         self.recipe, self.out = recipe, out
         self.prompt = make_prompt(recipe.prompt.template, recipe.prompt.indication)
         self.precision = choose_precision(recipe.precision)
@@ -102,14 +101,7 @@ class _Training:
         if not self.packed:
             note("this model lets neighbours in a row see each other: one example a row, which is slower")
 
-        learned = [p for p in self.network.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(
-            [
-                {"params": [p for p in learned if p.ndim > 1], "weight_decay": recipe.weight_decay},
-                {"params": [p for p in learned if p.ndim <= 1], "weight_decay": 0.0},  # norms and biases
-            ],
-            lr=recipe.learning_rate,
-        )
+        self.optimizer = make_optimizer(self.network, recipe.optimizer, recipe.learning_rate, recipe.weight_decay)
         self.average = WeightAverage(self.network, recipe.averaging) if recipe.averaging else None
         self.state: dict[str, Any] = {"step": 0, "best": None, "history": [], "seconds": 0.0}
 
