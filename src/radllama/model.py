@@ -75,7 +75,7 @@ def load_base(name: str, dtype: str = "float32", four_bit: bool = False) -> tupl
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     source = str(model_folder(name) or name)
-    options: dict[str, Any] = {"dtype": getattr(torch, dtype), "attn_implementation": "sdpa"}
+    options: dict[str, Any] = {"dtype": getattr(torch, dtype)}
     if four_bit:
         options["quantization_config"] = _four_bit_config(dtype)
     try:

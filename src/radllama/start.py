@@ -30,7 +30,7 @@ def claim_folder(out: Path, identity: dict[str, Any], resume: bool) -> dict[str,
         raise InputError(f"{out}: holds a run already; pass --resume to go on with it, or choose another --out")
     if found != identity:
         old, new = found["settings"], identity["settings"]
-        changed = [key for key in new if old.get(key) != new[key]] or ["the dataset"]
+        changed = [key for key in new if old.get(key) != new[key]] or ["dataset"]
         raise InputError(
             f"{out}: was begun with another {', '.join(changed)}; resume it with the same, or use a new --out"
         )
