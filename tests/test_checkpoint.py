@@ -25,7 +25,8 @@ def make_network(base: Path, seed: int = 0) -> Any:
 
 def make_optimizer(network: Any) -> Any:
     learned: list[Any] = [p for p in network.parameters() if p.requires_grad]
-    return torch.optim.AdamW([{"params": learned[:3], "weight_decay": 0.1}, {"params": learned[3:]}], lr=0.01)
+    groups: list[dict[str, Any]] = [{"params": learned[:3], "weight_decay": 0.1}, {"params": learned[3:]}]
+    return torch.optim.AdamW(groups, lr=0.01)
 
 
 def step(network: Any, optimizer: Any, seed: int, average: WeightAverage | None = None) -> None:
