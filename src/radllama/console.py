@@ -5,4 +5,7 @@ import sys
 
 def note(text: str) -> None:
     """Print one line for the person at the terminal; never report text."""
-    print(text, file=sys.stderr)
+    if bars := sys.modules.get("tqdm"):  # a bar that is running makes room for the line
+        bars.tqdm.write(text, file=sys.stderr)
+    else:
+        print(text, file=sys.stderr)

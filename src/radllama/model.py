@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,7 +74,10 @@ def load_base(name: str, dtype: str = "float32", four_bit: bool = False) -> tupl
     import torch
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
 
+    if not sys.stderr.isatty():
+        disable_progress_bar()
     source = str(model_folder(name) or name)
     options: dict[str, Any] = {"dtype": getattr(torch, dtype)}
     if four_bit:
