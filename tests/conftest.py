@@ -1,7 +1,7 @@
 """What most tests share: a few synthetic reports, a dataset of them, and a tiny real Llama."""
 
+import os
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,13 +11,8 @@ from radllama.files import write_jsonl
 from radllama.recipe import Scratch
 from radllama.report import Report
 
-
-@pytest.fixture(autouse=True, scope="session")
-def _no_hub() -> Iterator[None]:
-    """No test may reach the network beyond this machine."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HF_HUB_OFFLINE", "1")
-        yield
+# No test may reach the network beyond this machine; read once, when a test file imports transformers.
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 def make_reports(count: int, seed: int = 0) -> list[Report]:

@@ -15,7 +15,7 @@ HEAVY = {"torch", "transformers", "peft", "accelerate", "sklearn", "pyarrow", "t
 
 # Bottom to top. A module may import those of lower rows, never of its own row or a higher one.
 LAYERS = [
-    "radllama errors text console stats html averaging engines reports.headings reports.sample_grammar",
+    "radllama errors text console stats html averaging optimizer engines reports.headings reports.sample_grammar",
     "files recipe metrics strata engines.transformers reports.archive reports.fetch reports.sections",
     "reports.sample_study",
     "report run prompt splits scores drafts scratch checkpoint reports.sample",
