@@ -18,11 +18,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         out = Path(name)
         data, drafts, scores = out / "data", out / "drafts.jsonl", out / "scores"
-        for command in (
+        commands: tuple[list[str | Path], ...] = (
             ["data", "build", "--source", "openi", "--path", openi, "--split", "impressiongpt", "--out", data],
             ["draft", "--in", data / "valid.jsonl", "--out", drafts],
             ["evaluate", "--drafts", drafts, "--train", data, "--out", scores],
-        ):
+        )
+        for command in commands:
             subprocess.run([RADLLAMA, *command], check=True)
         measured = json.loads((scores / "scores.json").read_text())
     rows = {"mini": measured["overall"]} | {row: part["overall"] for row, part in measured["trivial"].items()}

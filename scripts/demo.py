@@ -51,10 +51,8 @@ def main() -> None:
 
     step(f"Done in {(time.monotonic() - began) / 60:.1f} minutes")
     for name, scores in (("untuned", untuned), ("tuned", tuned)):
-        low, high = scores["overall"]["ci95"]["rouge1"]
-        print(
-            f"  ROUGE-1 {name:8} {100 * scores['overall']['rouge1']:5.1f}  (95% interval {100 * low:.1f}-{100 * high:.1f})"
-        )
+        mean, (low, high) = scores["overall"]["rouge1"], scores["overall"]["ci95"]["rouge1"]
+        print(f"  ROUGE-1 {name:8} {100 * mean:5.1f}  (95% interval {100 * low:.1f}-{100 * high:.1f})")
     print(f"\n  The whole table, plots and drafts to read: {out / 'tuned' / 'report.html'}")
     print(f"  Draft one yourself: {RADLLAMA} draft --model {run} --findings 'Heart is normal. ...'")
 

@@ -47,6 +47,8 @@ def ship(run: Path) -> None:
     AutoTokenizer.from_pretrained(run).save_pretrained(MINI)
     for name in ("prompt.json", "run.json"):
         shutil.copy(run / name, MINI / name)
+    for path in MINI.iterdir():
+        path.chmod(0o644)  # safetensors writes for the owner alone; a package is for everyone on the machine
 
 
 def score(data: Path, out: Path) -> dict[str, Any]:

@@ -11,9 +11,7 @@ from radllama.cleaning import clean, clean_section, why_unusable
 from radllama.report import Report
 from radllama.text import normalise, words
 
-REPORT = Report(
-    id="7", patient_id="p1", findings="The stomach is distended.", impression="Distended stomach."
-)
+REPORT = Report(id="7", patient_id="p1", findings="The stomach is distended.", impression="Distended stomach.")
 
 # The pieces that the rules are about, in any order: random letters alone would hardly ever meet a rule.
 PIECES = st.sampled_from(
@@ -85,11 +83,7 @@ def test_a_cleaned_section_is_one_line_that_a_file_can_hold(section: str) -> Non
     assert unicodedata.is_normalized("NFC", cleaned)
 
 
-@given(
-    st.lists(
-        st.sampled_from(["Mild", "XXXX", "___", "1.", "2)", "0.5", ".5", "cm", ".", "..", '"', "\n", " "])
-    )
-)
+@given(st.lists(st.sampled_from(["Mild", "XXXX", "___", "1.", "2)", "0.5", ".5", "cm", ".", "..", '"', "\n", " "])))
 def test_cleaning_keeps_every_word_and_its_place(pieces: list[str]) -> None:
     section = " ".join(pieces)
     assert words(clean_section(section)) == words(section)
@@ -132,9 +126,7 @@ def test_a_report_that_cannot_be_an_example_says_why(findings: str, impression: 
     assert why_unusable(replace(REPORT, findings=findings, impression=impression)) == reason
 
 
-@pytest.mark.parametrize(
-    "impression", ["Normal.", "COPD", "None acute.", "See above fracture.", "Xx", "骨折"]
-)
+@pytest.mark.parametrize("impression", ["Normal.", "COPD", "None acute.", "See above fracture.", "Xx", "骨折"])
 def test_a_short_impression_is_usable(impression: str) -> None:
     usable = impression != "Xx"
     assert (why_unusable(replace(REPORT, impression=impression)) is None) == usable

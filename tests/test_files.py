@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,7 +69,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
 
 
 def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
-    rows = [{"id": "1", "findings": "Grüße,\u2028“quoted”"}, {"id": "2", "n": None}]
+    rows: list[dict[str, Any]] = [{"id": "1", "findings": "Grüße,\u2028“quoted”"}, {"id": "2", "n": None}]
     assert write_jsonl(tmp_path / "r.jsonl", rows) == 2
     assert [row for _, row in read_jsonl(tmp_path / "r.jsonl")] == rows
 

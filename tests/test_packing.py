@@ -87,17 +87,16 @@ def test_without_neighbours_the_loss_is_the_same() -> None:
 def test_an_example_does_not_see_its_neighbour() -> None:
     a, b, c = make_examples(random.Random(2), 3)
     network = make_network()
-    other = Example(b.prompt_ids[:-1] + [(b.prompt_ids[-1] + 1) % VOCABULARY], b.completion_ids)
+    other = Example([*b.prompt_ids[:-1], (b.prompt_ids[-1] + 1) % VOCABULARY], b.completion_ids)
 
-    def losses(neighbour: Example) -> torch.Tensor:
+    def logits_beside(neighbour: Example) -> torch.Tensor:
         row = Row(shared_beginning([a, b, c]), [neighbour, a])
         block = build_block([row])
-        logits = network(
-            input_ids=block.input_ids, position_ids=block.position_ids, attention_mask=block.mask
-        ).logits.flatten(0, 1)[block.source[-len(a.completion_ids) :]]
-        return logits.detach()
+        output = network(input_ids=block.input_ids, position_ids=block.position_ids, attention_mask=block.mask)
+        logits: torch.Tensor = output.logits.detach().flatten(0, 1)
+        return logits[block.source[-len(a.completion_ids) :]]
 
-    torch.testing.assert_close(losses(b), losses(other), rtol=0, atol=0)
+    torch.testing.assert_close(logits_beside(b), logits_beside(other), rtol=0, atol=0)
 
 
 def test_logits_are_computed_for_learned_tokens_alone() -> None:

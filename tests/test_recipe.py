@@ -56,7 +56,12 @@ def test_a_broken_override_is_told(tmp_path: Path, override: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "told"),
-    [("base: [", "not YAML"), ("- base", "expected settings"), ("", "expected settings"), ("seed: 1", "base: field req")],
+    [
+        ("base: [", "not YAML"),
+        ("- base", "expected settings"),
+        ("", "expected settings"),
+        ("seed: 1", "base: field req"),
+    ],
 )
 def test_what_is_no_recipe_is_told(tmp_path: Path, text: str, told: str) -> None:
     with pytest.raises(InputError, match=told):

@@ -159,9 +159,7 @@ def test_the_official_table_is_found(tmp_path: Path, where: str) -> None:
 
 
 def test_a_missing_official_table_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(
-        InputError, match=r"no mimic-cxr-2\.0\.0-split\.csv\.gz there or beside it; pass its path"
-    ):
+    with pytest.raises(InputError, match=r"no mimic-cxr-2\.0\.0-split\.csv\.gz there or beside it; pass its path"):
         choose_split("mimic-cxr", "official", tmp_path)
 
 

@@ -131,9 +131,7 @@ def read_mimic_split(path: Path) -> dict[str, str]:
             rows = csv.DictReader(file)
             missing = {"study_id", "split"} - set(rows.fieldnames or ())
             if missing:
-                raise InputError(
-                    f"{path}: no column {' and '.join(sorted(missing))}; expected {MIMIC_SPLIT_FILE}"
-                )
+                raise InputError(f"{path}: no column {' and '.join(sorted(missing))}; expected {MIMIC_SPLIT_FILE}")
             for row in rows:
                 study, part = (row["study_id"] or "").strip(), _MIMIC_PARTS.get((row["split"] or "").strip())
                 if not study or part is None:
@@ -141,9 +139,7 @@ def read_mimic_split(path: Path) -> dict[str, str]:
                         f"{path}:{rows.line_num}: needs a study_id and a split of {' or '.join(_MIMIC_PARTS)}"
                     )
                 if parts.setdefault(study, part) != part:
-                    raise InputError(
-                        f"{path}:{rows.line_num}: study {study} stands in two parts of the split"
-                    )
+                    raise InputError(f"{path}:{rows.line_num}: study {study} stands in two parts of the split")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except IsADirectoryError:

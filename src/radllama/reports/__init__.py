@@ -12,9 +12,7 @@ __all__ = ["SOURCES", "Unusable", "read_source"]
 SOURCES = ("openi", "mimic-cxr", "table")
 
 
-def read_source(
-    source: str, path: Path, column_map: Mapping[str, str] | None = None
-) -> Iterator[Report | Unusable]:
+def read_source(source: str, path: Path, column_map: Mapping[str, str] | None = None) -> Iterator[Report | Unusable]:
     """Stream the reports of one of `SOURCES`, in the order of the source, their wording untouched.
 
     `column_map` (source column: our field) is for tables alone. A report whose text could not be

@@ -1,0 +1,89 @@
+"""The model in the package: there, small, safe to load, and good enough to be worth embedding."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from radllama.draft import Drafter
+from radllama.errors import InputError
+from radllama.model import EMBEDDED, load_model, model_folder
+
+
+@pytest.fixture(scope="module")
+def folder() -> Path:
+    found = model_folder(EMBEDDED)
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
+def drafter() -> Drafter:
+    return Drafter(load_model())
+
+
+def draft(drafter: Drafter, findings: str) -> str:
+    return drafter.draft(findings).text.lower()
+
+
+def test_it_is_a_llama_in_safetensors_of_at_most_16_megabytes(folder: Path) -> None:
+    assert json.loads((folder / "config.json").read_text())["architectures"] == ["LlamaForCausalLM"]
+    assert (folder / "model.safetensors").exists()
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= 16e6
+
+
+def test_its_card_says_what_it_is_not_for_and_whose_terms_hold(folder: Path) -> None:
+    card = (folder / "README.md").read_text()
+    assert "Not for patients" in card
+    assert "CC BY-NC-ND 4.0" in card
+
+
+def test_it_was_made_by_the_committed_recipe(folder: Path) -> None:
+    from radllama.recipe import read_recipe
+
+    recipe = read_recipe(Path(__file__).parents[1] / "recipes" / "mini.yaml")
+    assert json.loads((folder / "run.json").read_text())["settings"] == recipe.model_dump(mode="json")
+
+
+def test_anyone_on_the_machine_may_read_it(folder: Path) -> None:
+    assert all(path.stat().st_mode & 0o044 == 0o044 for path in folder.iterdir())
+
+
+def test_no_path_of_the_machine_that_made_it_is_inside(folder: Path) -> None:
+    for path in folder.glob("*.json"):
+        assert "/work" not in path.read_text()
+        assert "/tmp" not in path.read_text()
+
+
+def test_a_normal_chest_is_called_normal_in_a_few_words(drafter: Drafter) -> None:
+    text = draft(drafter, "The heart is normal in size. The lungs are clear. No pneumothorax or pleural effusion.")
+    assert text.startswith(("no ", "normal", "negative", "1. no", "clear"))
+    assert len(text.split()) < 15
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_large_effusion_reaches_the_draft_with_its_side(drafter: Drafter, side: str) -> None:
+    text = draft(drafter, f"Heart size is normal. There is a large {side} pleural effusion. No pneumothorax.")
+    assert "effusion" in text
+    assert side in text
+
+
+def test_it_always_comes_to_an_end(drafter: Drafter) -> None:
+    rng = random.Random(0)
+    words = "lungs clear heart effusion left right opacity normal stable no catheter nodule 3 mm spine".split()
+    for _ in range(10):
+        completion = drafter.draft(" ".join(rng.choice(words) for _ in range(rng.randint(1, 60))))
+        assert completion.finish_reason == "stop"
+
+
+def test_findings_beyond_its_context_are_refused_not_cut(drafter: Drafter) -> None:
+    with pytest.raises(InputError, match="context"):
+        drafter.draft("The lungs are clear. " * 2000)
+
+
+def test_its_name_in_drafts_tells_which_weights_they_were(drafter: Drafter) -> None:
+    name: Any = drafter.model.name
+    assert name.startswith("mini@")
+    assert drafter.model.prompt.template == "plain"
