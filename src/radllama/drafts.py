@@ -8,6 +8,7 @@ from typing import Any
 
 from radllama.errors import InputError
 from radllama.files import read_jsonl
+from radllama.report import parse_id
 from radllama.text import words
 
 
@@ -44,11 +45,7 @@ def read_drafts(path: Path) -> Drafts:
     for number, row in _read_rows(path):
         where = f"{path}:{number}"
         keys |= row.keys()
-        identity = row.get("id")
-        if isinstance(identity, int) and not isinstance(identity, bool):
-            identity = str(identity)
-        if not isinstance(identity, str) or not identity.strip():
-            raise InputError(f'{where}: no "id"; every draft needs the id of its report')
+        identity = parse_id(row, where)
         if identity in lines:
             raise InputError(f"{where}: id {identity!r} already stands on line {lines[identity]}; one draft a report")
         lines[identity] = number

@@ -35,16 +35,22 @@ class Report:
 _TEXT_FIELDS = [field.name for field in fields(Report) if field.name not in ("id", "patient_id")]
 
 
+def parse_id(row: dict[str, Any], where: str) -> str:
+    """The report's id in one object of a `.jsonl` file; a whole number becomes text. Raises InputError for none."""
+    identity = row.get("id")
+    if isinstance(identity, int) and not isinstance(identity, bool):
+        identity = str(identity)
+    if not isinstance(identity, str) or not identity.strip():
+        raise InputError(f'{where}: no "id"; every line needs the id of its report, as text')
+    return identity
+
+
 def parse_report(row: dict[str, Any], where: str) -> Report:
     """A Report from one object of a `.jsonl` file; unknown keys are ignored, absent sections are empty.
 
     `where` ("file:line") goes into the InputError that a missing id or a value of a wrong type raises.
     """
-    identity = row.get("id")
-    if isinstance(identity, int) and not isinstance(identity, bool):
-        identity = str(identity)
-    if not isinstance(identity, str) or not identity.strip():
-        raise InputError(f'{where}: no "id"; every report needs one, as text')
+    identity = parse_id(row, where)
     values = {name: row.get(name) or "" for name in _TEXT_FIELDS}
     for name, value in values.items():
         if not isinstance(value, str):
