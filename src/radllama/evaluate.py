@@ -26,13 +26,13 @@ from radllama.strata import TITLES as STRATA_TITLES
 from radllama.strata import Mask, strata
 from radllama.text import words
 
-__all__ = ["evaluate", "render_table"]
+__all__ = ["NORMAL_NOTE", "evaluate", "read_train", "render_table", "score_drafts", "unwritable"]
 
 SCORES_FILE, PER_REPORT_FILE, REPORT_FILE = "scores.json", "per_report.jsonl", "report.html"
 SAMPLE = 15
 
 _FOREIGN = re.compile(r"[^\W\d_a-zA-Z]")
-_NORMAL_NOTE = (
+NORMAL_NOTE = (
     "Normal or abnormal is decided from the reference impression: it is normal when every statement in it is "
     "a denial (no, without, negative for ...) or holds only anatomy, filler and words such as normal or clear."
 )
@@ -50,17 +50,17 @@ def evaluate(
     """
     loaded = read_drafts(drafts)
     cases = loaded.cases
-    prior = None if train is None else _read_train(train, {case.id for case in cases}, drafts)
+    prior = None if train is None else read_train(train, {case.id for case in cases}, drafts)
     try:
         out.mkdir(parents=True, exist_ok=True)
         (out / RUN_FILE).unlink(missing_ok=True)  # what stands there is not finished from here on
     except OSError as error:
-        raise _unwritable(out, error) from None
+        raise unwritable(out, error) from None
 
     findings = [case.findings for case in cases if case.findings is not None]
     complete = findings if len(findings) == len(cases) else None
     rows = {SYSTEM: [case.draft for case in cases]} | _trivial_rows(len(cases), complete, prior)
-    values = {row: _score(cases, texts) for row, texts in rows.items()}
+    values = {row: score_drafts(cases, texts) for row, texts in rows.items()}
     masks = strata(
         [case.reference for case in cases],
         complete,
@@ -94,11 +94,12 @@ def evaluate(
             empty_drafts=scores["empty_drafts"],
         )
     except OSError as error:
-        raise _unwritable(out, error) from None
+        raise unwritable(out, error) from None
     return scores
 
 
-def _read_train(folder: Path, drafted: set[str], drafts: Path) -> list[Report]:
+def read_train(folder: Path, drafted: set[str], drafts: Path) -> list[Report]:
+    """The training reports of a dataset. Raises InputError when one of the `drafted` ids is among them."""
     path = folder / "train.jsonl"
     if not path.is_file():
         raise InputError(f"{folder}: no dataset (it has no train.jsonl); give the folder that data build wrote")
@@ -126,7 +127,7 @@ def _trivial_rows(cases: int, findings: list[str] | None, prior: list[Report] | 
     return rows
 
 
-def _score(cases: list[Case], texts: list[str]) -> stats.Array:
+def score_drafts(cases: list[Case], texts: list[str]) -> stats.Array:
     """(reports, metrics) in the order of METRICS, plus a last column: 1.0 where the draft is empty."""
     scored = [
         [metric.score(case.reference, text) for metric in METRICS.values()] + [float(not words(text))]
@@ -170,7 +171,7 @@ def _notes(
             f"{unknown} of {len(drafts.cases)} drafts do not tell their findings, so the lead and nearest rows, the "
             "strata of findings seen in training and those of length are absent."
         )
-    notes.append(_NORMAL_NOTE)
+    notes.append(NORMAL_NOTE)
     if foreign := sum(not case.reference.isascii() and bool(_FOREIGN.search(case.reference)) for case in drafts.cases):
         notes.append(
             f"{foreign} references have letters other than a-z; rouge-score does not read these and splits words there."
@@ -224,5 +225,6 @@ def _shown(
     }
 
 
-def _unwritable(out: Path, error: OSError) -> InputError:
+def unwritable(out: Path, error: OSError) -> InputError:
+    """What to raise when the folder `out` cannot be written."""
     return InputError(f"{out}: cannot be written ({error.strerror}); choose another folder, or make room")

@@ -4,7 +4,7 @@ A *row* is a system or a trivial row; its values are (reports, columns), one col
 last, 1.0 where its draft is empty.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,17 +25,8 @@ def summarise(
     `overall` and each stratum: {n, a mean for each metric, ci95: {metric: [low, high]}, empty_drafts}. Each
     trivial row has the same two, and `difference`: what the system is above it, overall, with paired intervals.
     """
-    everything = np.ones(len(values[SYSTEM]), dtype=bool)
     rows = list(values)
-    summaries: dict[str, dict[str, Any]] = {row: {} for row in rows}
-    for name, mask in {"overall": everything, **masks}.items():
-        # All rows side by side: one set of resampled reports serves them all.
-        table = np.hstack([values[row][mask] for row in rows])
-        intervals = stats.interval(stats.bootstrap_means(table, resamples, seed))
-        for row, part, bounds in zip(
-            rows, np.split(table, len(rows), axis=1), np.split(intervals, len(rows), axis=1), strict=True
-        ):
-            summaries[row][name] = _summary(part, bounds)
+    summaries = summarise_rows(values, masks, seed, resamples)
     scores: dict[str, Any] = {
         "overall": summaries[SYSTEM]["overall"],
         "strata": {name: summaries[SYSTEM][name] for name in masks},
@@ -55,6 +46,24 @@ def summarise(
     return scores
 
 
+def summarise_rows(
+    values: Mapping[str, stats.Array], masks: Mapping[str, strata.Mask], seed: int, resamples: int
+) -> dict[str, dict[str, Any]]:
+    """`{row: {stratum: summary}}`, the stratum "overall" first; what a summary holds, see `summarise`."""
+    rows = list(values)
+    everything = np.ones(len(values[rows[0]]), dtype=bool)
+    summaries: dict[str, dict[str, Any]] = {row: {} for row in rows}
+    for name, mask in {"overall": everything, **masks}.items():
+        # All rows side by side: one set of resampled reports serves them all.
+        table = np.hstack([values[row][mask] for row in rows])
+        intervals = stats.interval(stats.bootstrap_means(table, resamples, seed))
+        for row, part, bounds in zip(
+            rows, np.split(table, len(rows), axis=1), np.split(intervals, len(rows), axis=1), strict=True
+        ):
+            summaries[row][name] = _summary(part, bounds)
+    return summaries
+
+
 def _summary(values: stats.Array, bounds: stats.Array) -> dict[str, Any]:
     means = values.mean(axis=0)
     return {
@@ -67,23 +76,26 @@ def _summary(values: stats.Array, bounds: stats.Array) -> dict[str, Any]:
 
 def render_table(scores: dict[str, Any]) -> str:
     """`scores.json` for a terminal, at most 100 columns wide: the rows, then the strata, then the notes."""
-    intervals = [f"{name} (95%)" for name in _SHOWN.values()]
-    lines = [
-        ["", "n", *intervals, "exact", "length", "empty"],
-        # The end of a path says more than its beginning.
-        _line(scores["system"][-20:], scores["overall"]),
-        *(_line(row, part["overall"]) for row, part in scores["trivial"].items()),
-    ]
-    parts = [f"All {scores['overall']['n']} reports; ROUGE F1 x 100, unstemmed, with 95% intervals", _align(lines)]
+    # The end of a path says more than its beginning.
+    rows = [(scores["system"][-20:], scores["overall"])]
+    rows += [(row, part["overall"]) for row, part in scores["trivial"].items()]
+    parts = [render_rows(rows)]
     if scores["strata"]:
         others = list(scores["trivial"])
-        lines = [["", "n", intervals[0], *list(_SHOWN.values())[1:], *others]]
+        lines = [["", "n", "R-1 (95%)", *list(_SHOWN.values())[1:], *others]]
         for name, summary in scores["strata"].items():
             theirs = [f"{100 * scores['trivial'][row]['strata'][name]['rouge1']:.1f}" for row in others]
             rest = [f"{100 * summary[metric]:.1f}" for metric in list(_SHOWN)[1:]]
             lines.append([strata.TITLES[name], *_line("", summary)[1:3], *rest, *theirs])
-        parts += [f"By stratum; {scores['system']}, and R-1 of the trivial rows", _align(lines)]
+        parts += [f"By stratum; {scores['system']}, and R-1 of the trivial rows", align(lines)]
     return "\n\n".join([*parts, *scores["notes"]])
+
+
+def render_rows(rows: Sequence[tuple[str, dict[str, Any]]]) -> str:
+    """A heading and a table of rows, each a name and the summary of the same reports."""
+    lines = [["", "n", *(f"{name} (95%)" for name in _SHOWN.values()), "exact", "length", "empty"]]
+    lines += [_line(name, summary) for name, summary in rows]
+    return f"All {rows[0][1]['n']} reports; ROUGE F1 x 100, unstemmed, with 95% intervals\n\n{align(lines)}"
 
 
 def _line(name: str, summary: dict[str, Any]) -> list[str]:
@@ -101,7 +113,8 @@ def _line(name: str, summary: dict[str, Any]) -> list[str]:
     ]
 
 
-def _align(lines: list[list[str]]) -> str:
+def align(lines: list[list[str]]) -> str:
+    """Cells as a table: the first column to the left, the others to the right, two blanks apart."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(
