@@ -23,7 +23,7 @@ LAYERS = [
     "reports.openi trivial examples start draft",
     "reports",
     "dataset evaluate",
-    "train",
+    "train compare",
     "cli",
 ]
 ROW = {name: row for row, names in enumerate(LAYERS) for name in names.split()}

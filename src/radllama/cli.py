@@ -180,6 +180,24 @@ def evaluate(
     print(render_table(score(drafts, out, train)))
 
 
+@app.command()
+def compare(
+    drafts: Annotated[list[Path], typer.Argument(metavar="DRAFTS", help="Drafts files of two or more systems.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for compare.json.")] = None,
+    train: Annotated[Path | None, typer.Option(help="The training dataset, for seen/unseen findings.")] = None,
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option("--metric", metavar="METRIC", help="Any of scores.json; repeat. [default: rouge1]"),
+    ] = None,
+    common: Annotated[bool, typer.Option("--common", help="Leave out reports that a file lacks.")] = False,
+) -> None:
+    """Say which systems differ on the same reports, overall and by stratum, and which do not."""
+    from radllama.compare import compare as hold_against_each_other
+    from radllama.compare import render_comparison
+
+    print(render_comparison(hold_against_each_other(drafts, out, train, metrics or ["rouge1"], common)))
+
+
 def _parse_map(entries: list[str]) -> dict[str, str]:
     columns = {}
     for entry in entries:
