@@ -148,8 +148,8 @@ def test_refused_reports_of_a_file_are_told_by_count(run: Run, base: Path, tmp_p
     write_jsonl(tmp_path / "r.jsonl", [{"id": str(i), "findings": text} for i, text in enumerate(findings)])
     done = run("draft", "--model", base, "--in", tmp_path / "r.jsonl", "--out", tmp_path / "d.jsonl")
     assert done.code == 0
-    assert "1 reports have an empty draft: the findings hold no words" in done.err
-    assert "1 reports have an empty draft: the findings are longer than the model's context" in done.err
+    assert "empty drafts: 1 (the findings hold no words)" in done.err
+    assert "empty drafts: 1 (the findings are longer than the model's context)" in done.err
 
 
 def test_sampling_and_batches_are_passed_on(run: Run, base: Path, table: Path, tmp_path: Path) -> None:

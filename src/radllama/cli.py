@@ -159,9 +159,9 @@ def draft(
         counts = draft_file(drafter, reports, out, batch_size, sampling)
         for reason, told in REFUSALS.items():
             if counts[reason]:
-                note(f"{counts[reason]} reports have an empty draft: {told}")
+                note(f"empty drafts: {counts[reason]} ({told})")
         if counts["length"]:
-            note(f"{counts['length']} drafts were ended after {max_new_tokens} tokens (finish_reason length)")
+            note(f"drafts ended after {max_new_tokens} tokens (finish_reason length): {counts['length']}")
         print(out)
 
 
