@@ -78,16 +78,18 @@ def load_base(name: str, dtype: str = "float32", four_bit: bool = False) -> tupl
 
     if not sys.stderr.isatty():
         disable_progress_bar()
-    source = str(model_folder(name) or name)
-    options: dict[str, Any] = {"dtype": getattr(torch, dtype)}
+    folder = model_folder(name)
+    source = str(folder or name)
+    # Inside a firewall: what lies in the cache loads at once, and a mistyped name is told at once.
+    local = {"local_files_only": folder is not None or not _hub_answers(), "trust_remote_code": False}
+    options: dict[str, Any] = {"dtype": getattr(torch, dtype), **local}
     if four_bit:
         options["quantization_config"] = _four_bit_config(dtype)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(source, **local)
         network, loaded = AutoModelForCausalLM.from_pretrained(
             source,
             use_safetensors=True,
-            trust_remote_code=False,
             ignore_mismatched_sizes=True,  # counted below, in words of ours
             output_loading_info=True,
             **options,
@@ -220,6 +222,20 @@ def _has_content(weights: Path) -> bool:
     from safetensors.torch import load_file
 
     return any("lora_B" in name and bool(tensor.any()) for name, tensor in load_file(weights).items())
+
+
+def _hub_answers() -> bool:
+    """Whether the Hugging Face hub can be reached; its client would try for most of a minute."""
+    import httpx
+    from huggingface_hub import constants
+
+    if constants.is_offline_mode():
+        return False
+    try:
+        httpx.head(constants.ENDPOINT, timeout=5)
+    except httpx.HTTPError:
+        return False
+    return True
 
 
 def _four_bit_config(dtype: str) -> Any:
