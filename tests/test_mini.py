@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,7 @@ def test_anyone_on_the_machine_may_read_it(folder: Path) -> None:
 
 def test_no_path_of_the_machine_that_made_it_is_inside(folder: Path) -> None:
     for path in folder.glob("*.json"):
-        assert "/work" not in path.read_text()
-        assert "/tmp" not in path.read_text()
+        assert not re.search(r'"/\w+/\w+', path.read_text())
 
 
 def test_a_normal_chest_is_called_normal_in_a_few_words(drafter: Drafter) -> None:
