@@ -160,7 +160,7 @@ def test_sampling_and_batches_are_passed_on(run: Run, base: Path, table: Path, t
     assert settings["max_new_tokens"] == 4
 
 
-VERBS = ["", "data", "data fetch", "data build", "data sample", "train", "draft", "evaluate"]
+VERBS = ["", "data", "data fetch", "data build", "data sample", "train", "draft", "evaluate", "label"]
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -15,11 +15,12 @@ HEAVY = {"torch", "transformers", "peft", "accelerate", "sklearn", "pyarrow", "t
 
 # Bottom to top. A module may import those of lower rows, never of its own row or a higher one.
 LAYERS = [
-    "radllama errors text console stats html averaging optimizer engines reports.headings reports.sample_grammar",
-    "files recipe metrics strata engines.transformers reports.archive reports.fetch reports.sections",
-    "reports.sample_study",
-    "report run prompt splits scores scratch checkpoint reports.sample",
-    "cleaning leaks library packing augment model drafts reports.phi reports.table reports.mimic_cxr",
+    "radllama errors text console stats html averaging optimizer engines reports.headings reports.sample_grammar "
+    "clinical clinical.lexicon clinical.segment",
+    "files recipe metrics strata engines.transformers reports.archive reports.fetch reports.sections clinical.context",
+    "reports.sample_study clinical.attributes",
+    "report run prompt splits scores scratch checkpoint reports.sample clinical.read",
+    "cleaning leaks library packing augment model drafts reports.phi reports.table reports.mimic_cxr clinical.label",
     "reports.openi trivial examples start draft",
     "reports",
     "dataset evaluate",
