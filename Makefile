@@ -7,9 +7,10 @@ BIN    := $(VENV)/bin
 # Installed first and exactly: whichever build of it is already in .venv (CPU, CUDA) stays.
 TORCH  := torch==2.13.0
 OPENI  ?= indiana_reports.csv
+CHEXPERT ?= chexpert_findings_labels.csv
 RUNS   ?= runs
 
-.PHONY: help setup demo test check format mini bench bench-startup bench-data bench-mini bench-dev-split clean
+.PHONY: help setup demo test check format mini bench bench-startup bench-data bench-mini bench-dev-split bench-label clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -62,6 +63,9 @@ bench-mini: $(VENV)/.core  ## Score the embedded model on OpenI's development sp
 
 bench-dev-split: $(VENV)/.core  ## Show how the development split's seed was chosen: make bench-dev-split OPENI=...
 	$(BIN)/python bench/dev_split.py --openi $(OPENI)
+
+bench-label: $(VENV)/.core  ## Hold our labels against CheXpert's: make bench-label OPENI=... CHEXPERT=labels.csv
+	$(BIN)/python bench/label.py --openi $(OPENI) --chexpert $(CHEXPERT)
 
 clean:  ## Remove the environment and everything made
 	rm -rf $(VENV) demo $(RUNS) build dist
