@@ -92,9 +92,9 @@ def find_errors(findings: dict[str, str], theirs: dict[str, Values]) -> dict[Cel
             rest, matches = re.subn(rule["pattern"], " ", flat)
             if matches and not re.search(rule["unless"], rest):
                 wrong[identity, name] = rule["kind"]
-        # "No Finding" follows from the others: an abnormality that is none takes it away.
+        # "No Finding" follows from the others: where all of the abnormal are wrong, so is its absence.
         said = [name for name in OBSERVATIONS[1:-1] if theirs[identity][name] in (1, -1)]
-        if theirs[identity]["No Finding"] is None and any((identity, name) in wrong for name in said):
+        if theirs[identity]["No Finding"] is None and said and all((identity, name) in wrong for name in said):
             wrong.setdefault((identity, "No Finding"), "taken from No Finding by another error")
     return wrong
 

@@ -2,7 +2,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -115,11 +114,11 @@ def test_capitals_whose_small_letter_is_longer_do_not_move_spans() -> None:
     assert text[slice(*label(text).evidence[0].mention)] == "effusion"
 
 
-def test_a_section_without_a_full_stop_of_ten_thousand_words_is_read_in_seconds() -> None:
+def test_ten_thousand_words_without_a_full_stop_are_read_to_their_end() -> None:
     text = "no effusion and a nodule in the left lung with opacity or atelectasis " * 800
-    begin = time.monotonic()
-    label(text)
-    assert time.monotonic() - begin < 60
+    labels = label(text)
+    assert (labels.values["Pleural Effusion"], labels.values["Lung Lesion"]) == (0, 1)
+    assert labels.evidence[-1].mention[1] > len(text) - 100
 
 
 def write(path: Path, *rows: object) -> Path:

@@ -15,7 +15,6 @@ from radllama.clinical.lexicon import Hit, Lexicon
 _PLACED_BEFORE = re.compile(r"\b(?:in|at|on|of|along|within|over|overlying|involving|throughout|near)\b")
 _JOINT = re.compile(r"\b(?:and|but|with|however|without)\b|[,;]")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
-SEVERITIES = ("trace", "small", "moderate", "large")
 
 
 @dataclass(slots=True)

@@ -89,9 +89,9 @@ def _reaching_forward(sentence: str, mention: Hit, mentions: list[Hit], cues: li
             continue
         if cue.what in _ENDS:
             break
-        what = cue.what
-        if what == "either":
-            what = "deny"
+        what = "deny" if cue.what == "either" else cue.what
+        if what == "past" and "," in sentence[cue.end : mention.start]:
+            continue  # "history of lobectomy, without effusion"
         if what in ("deny", "doubt", "past"):
             doubted = reaching and reaching[-1].what == "doubt"
             if what == "deny" and doubted and _starts_anew(sentence[cue.end : reaching[-1].start]):
@@ -180,7 +180,8 @@ def _state_of(sentence: str, mention: Hit, mentions: list[Hit], states: list[Hit
             break
         if reach and not re.fullmatch(r"\W*(?:\w+\W+){0,3}", sentence[reach[-1].end : state.start]):
             break
-        if reach and any(reach[-1].end <= other.start < state.start for other in mentions):
+        between = [*mentions, *stops]
+        if reach and any(reach[-1].end <= other.start < state.start for other in between):
             break
         reach.append(state)
     return _strongest(reach) if reach else None
