@@ -18,7 +18,7 @@ import numpy as np
 from radllama import stats
 from radllama.drafts import Case, Drafts, read_drafts
 from radllama.errors import InputError
-from radllama.evaluate import NORMAL_NOTE, read_train, score_drafts, unwritable
+from radllama.evaluate import NORMAL_NOTE, open_folder, read_train, score_drafts, unwritable
 from radllama.files import hash_file, write_json
 from radllama.metrics import METRICS
 from radllama.run import RUN_FILE, write_run
@@ -65,11 +65,7 @@ def compare(
     first = cases["A"]
     prior = None if train is None else read_train(train, {case.id for case in first}, drafts[0])
     if out is not None:
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            (out / RUN_FILE).unlink(missing_ok=True)  # what stands there is not finished from here on
-        except OSError as error:
-            raise unwritable(out, error) from None
+        open_folder(out)
 
     findings = [case.findings for case in first if case.findings is not None]
     masks = strata(

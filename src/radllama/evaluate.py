@@ -51,12 +51,7 @@ def evaluate(
     loaded = read_drafts(drafts)
     cases = loaded.cases
     prior = None if train is None else read_train(train, {case.id for case in cases}, drafts)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / RUN_FILE).unlink(missing_ok=True)  # what stands there is not finished from here on
-    except OSError as error:
-        raise unwritable(out, error) from None
-
+    open_folder(out)
     findings = [case.findings for case in cases if case.findings is not None]
     complete = findings if len(findings) == len(cases) else None
     rows = {SYSTEM: [case.draft for case in cases]} | _trivial_rows(len(cases), complete, prior)
@@ -223,6 +218,15 @@ def _shown(
         "rouge1": float(rouge1[SYSTEM][at]),
         "strata": [STRATA_TITLES[name] for name, mask in masks.items() if mask[at]],
     }
+
+
+def open_folder(out: Path) -> None:
+    """Make the folder of results; what stands there is not finished from here on. Raises InputError."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / RUN_FILE).unlink(missing_ok=True)
+    except OSError as error:
+        raise unwritable(out, error) from None
 
 
 def unwritable(out: Path, error: OSError) -> InputError:

@@ -64,12 +64,19 @@ class Batches:
         self._batch_size, self._seed = batch_size, seed
         self._epoch_examples = len(reports) + round(augment.copies * len(reports))
         self.epoch_steps = math.ceil(self._epoch_examples / batch_size)
+        self._order: tuple[int, list[int]] = (-1, [])  # the last epoch asked for
 
     def __getitem__(self, step: int) -> list[Example]:
         epoch, at = divmod(step, self.epoch_steps)
-        order = list(range(self._epoch_examples))
-        random.Random(f"{self._seed}/{epoch}").shuffle(order)
+        order = self._order_of(epoch)
         return [self._example(epoch, i) for i in order[at * self._batch_size : (at + 1) * self._batch_size]]
+
+    def _order_of(self, epoch: int) -> list[int]:
+        if self._order[0] != epoch:  # shuffled once an epoch: a large dataset's order takes longer than a small step
+            order = list(range(self._epoch_examples))
+            random.Random(f"{self._seed}/{epoch}").shuffle(order)
+            self._order = (epoch, order)
+        return self._order[1]
 
     def _example(self, epoch: int, index: int) -> Example:
         """Report number `index`, or a copy task past the last one; the plain report where that is too long."""
