@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from radllama.dataset import build_dataset
+from radllama.dataset.build import build_dataset
 from radllama.reports.sample import write_sample
 
 REPORTS = 20_000

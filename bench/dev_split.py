@@ -10,11 +10,11 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from radllama import trivial
-from radllama.dataset import build_dataset, read_split
+from radllama.dataset.build import build_dataset, read_split
+from radllama.dataset.splits import cut_valid
+from radllama.evaluation import trivial
+from radllama.evaluation.metrics import METRICS
 from radllama.library import Library
-from radllama.metrics import METRICS
-from radllama.splits import cut_valid
 
 SEEDS = 20
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from radllama.dataset import build_dataset
+from radllama.dataset.build import build_dataset
 from radllama.files import write_jsonl
 from radllama.recipe import Scratch
 from radllama.report import Report
@@ -54,7 +54,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory, reports: list[Report]) -> 
 @pytest.fixture(scope="session")
 def tiny_base(tmp_path_factory: pytest.TempPathFactory, reports: list[Report]) -> Path:
     """A Llama of some thousand random weights with a tokenizer of its own, in a folder."""
-    from radllama.scratch import init_llama, train_tokenizer
+    from radllama.training.scratch import init_llama, train_tokenizer
 
     folder = tmp_path_factory.mktemp("base")
     shape = Scratch(vocab_size=400, hidden_size=32, intermediate_size=64, layers=2, heads=2, context_tokens=256)

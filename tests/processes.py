@@ -15,8 +15,8 @@ _CONTEXT.set_forkserver_preload(
         "peft",
         "accelerate",
         "rouge_score.rouge_scorer",
-        "radllama.train",
-        "radllama.draft",
+        "radllama.training.train",
+        "radllama.drafting.draft",
     ]
 )
 

@@ -3,10 +3,10 @@ from dataclasses import replace
 
 import pytest
 
-from radllama.augment import NOTHING_ABNORMAL, Pool, build_pool, make_copy_task, swap_sides, vary
 from radllama.recipe import Augment
 from radllama.report import Report
 from radllama.text import sentences
+from radllama.training.augment import NOTHING_ABNORMAL, Pool, build_pool, make_copy_task, swap_sides, vary
 
 REPORT = Report(
     "1", None, "Heart size is normal. Small left pleural effusion. No pneumothorax.", "1. Small left effusion."

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from radllama.averaging import WeightAverage
-from radllama.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights, trainable_weights
 from radllama.errors import InputError
 from radllama.model import add_adapter, load_base
+from radllama.training.averaging import WeightAverage
+from radllama.training.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights, trainable_weights
 
 
 def make_network(base: Path, seed: int = 0) -> Any:
@@ -155,7 +155,7 @@ def test_only_what_training_changes_is_kept(tiny_base: Path) -> None:
 def test_a_full_disk_leaves_the_old_checkpoint_and_one_system_error(tmp_path: Path) -> None:
     program = f"""
 import pathlib, resource, torch
-from radllama.checkpoint import save_checkpoint
+from radllama.training.checkpoint import save_checkpoint
 network = torch.nn.Linear(100, 100)
 optimizer = torch.optim.AdamW(network.parameters())
 folder = pathlib.Path({str(tmp_path / "c")!r})

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from radllama.cleaning import clean, clean_section, why_unusable
+from radllama.dataset.cleaning import clean, clean_section, why_unusable
 from radllama.report import Report
 from radllama.text import normalise, words
 
@@ -137,6 +137,6 @@ def test_findings_of_ten_thousand_words_are_usable() -> None:
 
 
 def test_a_phrase_that_stands_for_no_text_is_matched_as_normalised() -> None:
-    from radllama.cleaning import _EMPTY_PHRASES
+    from radllama.dataset.cleaning import _EMPTY_PHRASES
 
     assert {normalise(phrase) for phrase in _EMPTY_PHRASES} == _EMPTY_PHRASES

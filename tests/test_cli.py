@@ -316,7 +316,7 @@ def test_bugs_of_ours_keep_their_traceback(run: Run, monkeypatch: pytest.MonkeyP
     def fail(*_arguments: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("radllama.evaluate.evaluate", fail)
+    monkeypatch.setattr("radllama.evaluation.evaluate.evaluate", fail)
     with pytest.raises(ZeroDivisionError):
         run("evaluate", "--drafts", table, "--out", "nowhere")
 

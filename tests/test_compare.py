@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from radllama.cli import main
-from radllama.compare import compare, render_comparison
 from radllama.errors import InputError
-from radllama.evaluate import evaluate
+from radllama.evaluation.compare import compare, render_comparison
+from radllama.evaluation.evaluate import evaluate
 from radllama.files import read_json, write_jsonl
 from radllama.run import read_run
 

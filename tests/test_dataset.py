@@ -11,12 +11,12 @@ from xml.sax.saxutils import escape
 
 import pytest
 
-import radllama.dataset
-from radllama.dataset import build_dataset, read_card, read_split, render_card
+import radllama.dataset.build
+from radllama.dataset.build import build_dataset, read_card, read_split, render_card
+from radllama.dataset.splits import choose_split
 from radllama.errors import InputError
 from radllama.files import hash_file
 from radllama.report import Report
-from radllama.splits import choose_split
 
 ORGANS = ["liver", "spleen", "pancreas", "bladder", "left kidney", "right kidney", "thyroid", "uterus", "prostate"]
 
@@ -327,7 +327,7 @@ def test_a_reader_that_is_interrupted_leaves_the_old_dataset(
         yield Report(id="1", patient_id=None, findings="A cyst.", impression="Cyst.")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(radllama.dataset, "read_source", interrupted)
+    monkeypatch.setattr(radllama.dataset.build, "read_source", interrupted)
     with pytest.raises(KeyboardInterrupt):
         build_dataset("openi", source, tmp_path / "d")
     assert contents(tmp_path / "d") == before
@@ -356,7 +356,7 @@ def test_a_stop_between_the_two_renames_brings_the_old_dataset_back(
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
-from radllama.dataset import build_dataset
+from radllama.dataset.build import build_dataset
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
 try:
     build_dataset("openi", Path(sys.argv[1]), Path(sys.argv[2]), "random:1")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from processes import start
 
-from radllama.draft import NO_FINDINGS, TOO_LONG, Drafter, draft_file
+from radllama.drafting.draft import NO_FINDINGS, TOO_LONG, Drafter, draft_file
 from radllama.engines import Completion, Sampling
 from radllama.errors import InputError
 from radllama.files import hash_file, read_json, read_jsonl, write_jsonl

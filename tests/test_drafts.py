@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from radllama.drafts import Case, read_drafts
 from radllama.errors import InputError
+from radllama.evaluation.drafts import Case, read_drafts
 
 ROW = {"id": "7", "findings": "Clear lungs.", "reference": "Normal chest.", "draft": "Normal.", "model": "mini"}
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from radllama.errors import InputError
-from radllama.evaluate import evaluate, render_table
+from radllama.evaluation.evaluate import evaluate, render_table
+from radllama.evaluation.metrics import METRICS
 from radllama.files import read_jsonl, write_jsonl
-from radllama.metrics import METRICS
 from radllama.run import read_run
 
 # Findings and impressions of a hospital that does not exist.
@@ -214,7 +214,7 @@ FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
 from radllama.errors import InputError
-from radllama.evaluate import evaluate
+from radllama.evaluation.evaluate import evaluate
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
 try:

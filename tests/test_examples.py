@@ -4,10 +4,10 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
-from radllama.examples import Batches, Encoder
 from radllama.prompt import Example, make_prompt
 from radllama.recipe import Augment
 from radllama.report import Report
+from radllama.training.examples import Batches, Encoder
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from radllama.html import mark_differences, render_evaluation, share_in_bins
+from radllama.evaluation.html import mark_differences, render_evaluation, share_in_bins
 
 HOSTILE = """<script>alert("x")</script> & 'quoted' <img src=x onerror=y> {{ 7 * 7 }} 5 < 6"""
 

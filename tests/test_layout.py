@@ -15,16 +15,20 @@ HEAVY = {"torch", "transformers", "peft", "accelerate", "sklearn", "pyarrow", "t
 
 # Bottom to top. A module may import those of lower rows, never of its own row or a higher one.
 LAYERS = [
-    "radllama errors text console stats html averaging optimizer engines reports.headings reports.sample_grammar "
-    "clinical clinical.lexicon clinical.segment",
-    "files recipe metrics strata engines.transformers reports.archive reports.fetch reports.sections clinical.context",
+    "radllama errors text console stats evaluation evaluation.html training training.averaging training.optimizer "
+    "dataset drafting engines reports.headings reports.sample_grammar clinical clinical.lexicon clinical.segment",
+    "files recipe evaluation.metrics evaluation.strata engines.transformers reports.archive reports.fetch "
+    "reports.sections clinical.context",
     "reports.sample_study clinical.attributes",
-    "report run prompt splits scores scratch checkpoint reports.sample clinical.read",
-    "cleaning leaks library packing augment model drafts reports.phi reports.table reports.mimic_cxr clinical.label",
-    "reports.openi trivial examples start draft",
+    "report run prompt dataset.splits evaluation.scores training.scratch training.checkpoint reports.sample "
+    "clinical.read",
+    "dataset.cleaning dataset.leaks library training.packing training.augment model evaluation.drafts reports.phi "
+    "reports.table reports.mimic_cxr clinical.label",
+    "reports.openi evaluation.trivial training.examples training.start drafting.draft",
     "reports",
-    "dataset evaluate",
-    "train compare",
+    "dataset.build evaluation.evaluate",
+    "training.train evaluation.compare",
+    "cli.data cli.train cli.draft cli.evaluate cli.label",
     "cli",
 ]
 ROW = {name: row for row, names in enumerate(LAYERS) for name in names.split()}

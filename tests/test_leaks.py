@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from radllama.leaks import METHOD, NEAR, NearIndex, TrainIndex
+from radllama.dataset.leaks import METHOD, NEAR, NearIndex, TrainIndex
 from radllama.report import Report
 
 LONG = (

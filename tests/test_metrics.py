@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from radllama.metrics import METRICS, exact_match, length_ratio, rouge
+from radllama.evaluation.metrics import METRICS, exact_match, length_ratio, rouge
 
 REFERENCE = "No acute findings. Small right effusion."
 

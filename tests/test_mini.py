@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from radllama.draft import Drafter
+from radllama.drafting.draft import Drafter
 from radllama.errors import InputError
 from radllama.model import EMBEDDED, load_model, model_folder
 

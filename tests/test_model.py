@@ -15,7 +15,7 @@ from radllama.files import write_json
 from radllama.model import add_adapter, fingerprint, load_base, load_model, save_model
 from radllama.prompt import make_prompt, read_prompt
 from radllama.recipe import Scratch
-from radllama.scratch import init_llama
+from radllama.training.scratch import init_llama
 
 Copy = Callable[[Path], Path]
 

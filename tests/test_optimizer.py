@@ -5,8 +5,8 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from radllama.averaging import WeightAverage
-from radllama.optimizer import make_optimizer
+from radllama.training.averaging import WeightAverage
+from radllama.training.optimizer import make_optimizer
 
 
 def make_network(tied: bool = True) -> Any:

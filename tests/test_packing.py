@@ -8,8 +8,8 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from radllama.packing import Row, block_loss, build_block, group_rows, keeps_apart, pack, shared_beginning
 from radllama.prompt import Example
+from radllama.training.packing import Row, block_loss, build_block, group_rows, keeps_apart, pack, shared_beginning
 
 VOCABULARY = 60
 

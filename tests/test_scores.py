@@ -3,8 +3,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from radllama.metrics import METRICS
-from radllama.scores import SYSTEM, render_table, summarise
+from radllama.evaluation.metrics import METRICS
+from radllama.evaluation.scores import SYSTEM, render_table, summarise
 
 COLUMNS = len(METRICS) + 1
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from radllama.recipe import Scratch
 from radllama.report import Report
-from radllama.scratch import add_dropout, init_llama, train_tokenizer
+from radllama.training.scratch import add_dropout, init_llama, train_tokenizer
 
 SHAPE = Scratch(vocab_size=320, hidden_size=32, intermediate_size=64, layers=2, heads=2, context_tokens=128)
 

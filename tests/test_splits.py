@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from radllama.errors import InputError
-from radllama.splits import (
+from radllama.dataset.splits import (
     MIMIC_SPLIT_FILE,
     NamedSplit,
     RandomSplit,
@@ -18,6 +17,7 @@ from radllama.splits import (
     cut_valid,
     read_mimic_split,
 )
+from radllama.errors import InputError
 
 HEADER = "dicom_id,study_id,subject_id,split\n"
 TABLE = (
@@ -201,7 +201,7 @@ def test_a_byte_order_mark_before_the_split_table_does_no_harm(tmp_path: Path) -
 
 
 def test_the_shipped_lists_hold_each_number_once() -> None:
-    import radllama.splits as module
+    import radllama.dataset.splits as module
 
     for parts in json.loads(module._OPENI_FILE.read_text(encoding="utf-8")).values():
         numbers = [number for ids in parts.values() for number in ids]

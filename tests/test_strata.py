@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from radllama.strata import TITLES, is_normal, strata
+from radllama.evaluation.strata import TITLES, is_normal, strata
 
 NORMAL = [
     "Normal chest.",

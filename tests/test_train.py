@@ -14,16 +14,16 @@ import torch
 from processes import start
 from safetensors.torch import load_file
 
-from radllama.draft import Drafter
+from radllama.drafting.draft import Drafter
 from radllama.engines import Sampling
 from radllama.errors import InputError
 from radllama.files import read_json, read_jsonl, write_jsonl
 from radllama.model import load_base, load_model
-from radllama.packing import keeps_apart
 from radllama.prompt import Example
 from radllama.recipe import Recipe
 from radllama.report import Report
-from radllama.train import train
+from radllama.training.packing import keeps_apart
+from radllama.training.train import train
 
 QUICK: dict[str, Any] = {
     "prompt": {"template": "plain"},
@@ -157,7 +157,7 @@ def test_the_model_drafts_what_training_taught_it(dataset: Path, tmp_path: Path)
 
 def checkpoints_seen(monkeypatch: pytest.MonkeyPatch, scores: list[float], figure: str) -> list[dict[str, Any]]:
     """Let validation report these scores in turn; collects the weights as they were then."""
-    from radllama import train as module
+    from radllama.training import train as module
 
     seen: list[dict[str, Any]] = []
     real = module._Training._validate
@@ -374,7 +374,7 @@ def test_resuming_in_the_same_process_gives_the_same_weights(
     tiny_base: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped by an error at every step in turn, so that no step's place matters."""
-    from radllama import train as module
+    from radllama.training import train as module
 
     chosen = recipe(tiny_base, epochs=1, evaluations=2, valid_drafts=0)
     train(chosen, dataset, tmp_path / "whole")

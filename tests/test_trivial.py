@@ -1,6 +1,6 @@
 import pytest
 
-from radllama import trivial
+from radllama.evaluation import trivial
 from radllama.library import Library
 from radllama.report import Report
 

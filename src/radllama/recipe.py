@@ -48,7 +48,7 @@ class Scratch(_Section):
 
 
 class Augment(_Section):
-    """More examples out of the same reports (see `radllama.augment`); nothing unless asked for."""
+    """More examples out of the same reports (see `radllama.training.augment`); nothing unless asked for."""
 
     copies: float = Field(0, ge=0, description="copy tasks for every report")
     swap_sides: float = Field(0, ge=0, le=1, description="share of examples; so are the next three")

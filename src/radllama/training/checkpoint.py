@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from radllama.averaging import WeightAverage
 from radllama.errors import InputError
 from radllama.files import read_json, write_folder_aside, write_json
+from radllama.training.averaging import WeightAverage
 
 _WEIGHTS, _AVERAGE, _OPTIMIZER = "trainable.safetensors", "average.safetensors", "optimizer.safetensors"
 _STATE = "state.json"

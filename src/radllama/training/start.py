@@ -11,7 +11,7 @@ from radllama.model import SETTINGS_FILE, add_adapter, fingerprint, load_base
 from radllama.recipe import Recipe
 from radllama.report import Report
 from radllama.run import read_run
-from radllama.scratch import add_dropout, init_llama, train_tokenizer
+from radllama.training.scratch import add_dropout, init_llama, train_tokenizer
 
 
 def claim_folder(out: Path, identity: dict[str, Any], resume: bool) -> dict[str, Any] | None:

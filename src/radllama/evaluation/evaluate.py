@@ -13,17 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from radllama import html, stats, trivial
-from radllama.drafts import Case, Drafts, read_drafts
+from radllama import stats
 from radllama.errors import InputError
+from radllama.evaluation import html, trivial
+from radllama.evaluation.drafts import Case, Drafts, read_drafts
+from radllama.evaluation.metrics import METRICS
+from radllama.evaluation.scores import SYSTEM, render_table, summarise
+from radllama.evaluation.strata import TITLES as STRATA_TITLES
+from radllama.evaluation.strata import Mask, strata
 from radllama.files import hash_file, write_aside, write_json, write_jsonl
 from radllama.library import Library
-from radllama.metrics import METRICS
 from radllama.report import Report, read_reports
 from radllama.run import RUN_FILE, write_run
-from radllama.scores import SYSTEM, render_table, summarise
-from radllama.strata import TITLES as STRATA_TITLES
-from radllama.strata import Mask, strata
 from radllama.text import words
 
 __all__ = ["NORMAL_NOTE", "evaluate", "read_train", "render_table", "score_drafts", "unwritable"]

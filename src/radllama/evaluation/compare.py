@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 
 from radllama import stats
-from radllama.drafts import Case, Drafts, read_drafts
 from radllama.errors import InputError
-from radllama.evaluate import NORMAL_NOTE, open_folder, read_train, score_drafts, unwritable
+from radllama.evaluation.drafts import Case, Drafts, read_drafts
+from radllama.evaluation.evaluate import NORMAL_NOTE, open_folder, read_train, score_drafts, unwritable
+from radllama.evaluation.metrics import METRICS
+from radllama.evaluation.scores import align, render_rows, summarise_rows
+from radllama.evaluation.strata import TITLES, Mask, strata
 from radllama.files import hash_file, write_json
-from radllama.metrics import METRICS
 from radllama.run import RUN_FILE, write_run
-from radllama.scores import align, render_rows, summarise_rows
-from radllama.strata import TITLES, Mask, strata
 from radllama.text import normalise, words
 
 __all__ = ["compare", "render_comparison"]

@@ -24,7 +24,7 @@ PARTS = ("train", "valid", "test")
 DEFAULT_SPLIT = "random:0"
 MIMIC_SPLIT_FILE = "mimic-cxr-2.0.0-split.csv.gz"
 
-_OPENI_FILE = Path(__file__).parent / "data" / "openi_splits.json"
+_OPENI_FILE = Path(__file__).parent / "openi_splits.json"
 _OPENI_NAMES = ("impressiongpt", "inlg2023")
 _NAMES = f"{', '.join(_OPENI_NAMES)} (source openi), official (source mimic-cxr) or random:SEED"
 _MIMIC_PARTS = {"train": "train", "validate": "valid", "test": "test"}

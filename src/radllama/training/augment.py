@@ -13,10 +13,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from radllama.evaluation.strata import is_normal
 from radllama.prompt import Prompt
 from radllama.recipe import Augment
 from radllama.report import Report
-from radllama.strata import is_normal
 from radllama.text import sentences, words
 
 # The same beginning as the plain template: what one task teaches about findings serves the other.

@@ -91,7 +91,7 @@ def _fixed(value: float, digits: int = 1) -> str:
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("radllama", "templates"),
+        loader=PackageLoader("radllama.evaluation", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -14,30 +14,30 @@ from typing import Any
 
 from tqdm import tqdm
 
-from radllama.averaging import WeightAverage
-from radllama.checkpoint import (
+from radllama.console import note
+from radllama.dataset.build import read_split
+from radllama.drafting.draft import Drafter
+from radllama.engines import Sampling
+from radllama.errors import InputError
+from radllama.evaluation.metrics import rouge
+from radllama.files import hash_file, write_jsonl
+from radllama.model import SETTINGS_FILE, Model, save_model
+from radllama.prompt import Example, make_prompt
+from radllama.recipe import Recipe
+from radllama.report import Report
+from radllama.run import RUN_FILE, write_run
+from radllama.training.averaging import WeightAverage
+from radllama.training.checkpoint import (
     load_checkpoint,
     load_weights,
     save_checkpoint,
     save_weights,
     trainable_weights,
 )
-from radllama.console import note
-from radllama.dataset import read_split
-from radllama.draft import Drafter
-from radllama.engines import Sampling
-from radllama.errors import InputError
-from radllama.examples import Batches, Encoder
-from radllama.files import hash_file, write_jsonl
-from radllama.metrics import rouge
-from radllama.model import SETTINGS_FILE, Model, save_model
-from radllama.optimizer import make_optimizer
-from radllama.packing import Block, block_loss, build_block, group_rows, keeps_apart, pack
-from radllama.prompt import Example, make_prompt
-from radllama.recipe import Recipe
-from radllama.report import Report
-from radllama.run import RUN_FILE, write_run
-from radllama.start import choose_precision, claim_folder, start_network
+from radllama.training.examples import Batches, Encoder
+from radllama.training.optimizer import make_optimizer
+from radllama.training.packing import Block, block_loss, build_block, group_rows, keeps_apart, pack
+from radllama.training.start import choose_precision, claim_folder, start_network
 
 _CHECKPOINTS, _BEST = "checkpoints", "best.safetensors"
 _SAVE_EVERY_S = 300

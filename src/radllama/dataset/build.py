@@ -14,15 +14,15 @@ from typing import Any
 
 from tqdm import tqdm
 
-from radllama.cleaning import CLEANING_VERSION, clean, why_unusable
+from radllama.dataset.cleaning import CLEANING_VERSION, clean, why_unusable
+from radllama.dataset.leaks import METHOD, TrainIndex
+from radllama.dataset.splits import PARTS, Split, choose_split
 from radllama.errors import InputError
 from radllama.files import hash_file, read_json, write_folder_aside, write_json, write_jsonl
-from radllama.leaks import METHOD, TrainIndex
 from radllama.report import Report, read_reports
 from radllama.reports import Unusable, read_source
 from radllama.reports.phi import count_kinds
 from radllama.run import RUN_FILE, write_run
-from radllama.splits import PARTS, Split, choose_split
 from radllama.text import words
 
 CARD_FILE = "dataset.json"

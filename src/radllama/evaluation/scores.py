@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from radllama import stats, strata
-from radllama.metrics import METRICS
+from radllama import stats
+from radllama.evaluation import strata
+from radllama.evaluation.metrics import METRICS
 
 SYSTEM = "system"
 # What the terminal shows with an interval; the file has all metrics.

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from radllama.augment import COPY_PROMPT, build_pool, make_copy_task, vary
 from radllama.prompt import Example, Prompt, encode_example
 from radllama.recipe import Augment
 from radllama.report import Report
+from radllama.training.augment import COPY_PROMPT, build_pool, make_copy_task, vary
 
 
 class Encoder:

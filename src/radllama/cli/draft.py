@@ -1,0 +1,46 @@
+"""`radllama draft`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from radllama.console import note
+from radllama.errors import InputError
+
+
+def draft(
+    model: Annotated[str, typer.Option(help="A run or model folder, a hub name, or mini (embedded).")] = "mini",
+    findings: Annotated[str | None, typer.Option(help="Draft the impression of these findings.")] = None,
+    indication: Annotated[str, typer.Option(help="Why the study was made, with --findings.")] = "",
+    reports: Annotated[Path | None, typer.Option("--in", help="A .jsonl of reports, drafted into --out.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The .jsonl of drafts, with --in.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Reports a batch.")] = 32,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="A draft's greatest length.")] = 128,
+    temperature: Annotated[float, typer.Option(min=0, help="0 is greedy: the likeliest words.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="For a temperature above 0.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto.")] = "auto",
+) -> None:
+    """Draft an impression, or those of a whole file."""
+    one, many = findings is not None, reports is not None or out is not None
+    if one == many or (many and (reports is None or out is None)):
+        raise InputError("draft: give either --findings TEXT or both --in REPORTS.jsonl and --out DRAFTS.jsonl")
+    from radllama.drafting.draft import REFUSALS, Drafter, draft_file
+    from radllama.engines import Sampling
+    from radllama.model import load_model
+
+    sampling = Sampling(max_new_tokens, temperature, seed)
+    drafter = Drafter(load_model(model, device))
+    if findings is not None:
+        completion = drafter.draft(findings, indication, sampling)
+        if completion.finish_reason == "length":
+            note(f"the draft was ended after {max_new_tokens} tokens; raise --max-new-tokens for the rest")
+        print(completion.text)
+    elif reports is not None and out is not None:
+        counts = draft_file(drafter, reports, out, batch_size, sampling)
+        for reason, told in REFUSALS.items():
+            if counts[reason]:
+                note(f"empty drafts: {counts[reason]} ({told})")
+        if counts["length"]:
+            note(f"drafts ended after {max_new_tokens} tokens (finish_reason length): {counts['length']}")
+        print(out)

@@ -1,0 +1,37 @@
+"""`radllama evaluate` and `radllama compare`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def evaluate(
+    drafts: Annotated[Path, typer.Option(help="Drafts of any system, as .jsonl or .csv.")],
+    out: Annotated[Path, typer.Option(help="Folder for scores.json and report.html.")],
+    train: Annotated[
+        Path | None, typer.Option(help="The training dataset, for the trivial rows and seen/unseen findings.")
+    ] = None,
+) -> None:
+    """Score drafts against signed impressions, beside the trivial systems that any model must beat."""
+    from radllama.evaluation.evaluate import evaluate as score
+    from radllama.evaluation.evaluate import render_table
+
+    print(render_table(score(drafts, out, train)))
+
+
+def compare(
+    drafts: Annotated[list[Path], typer.Argument(metavar="DRAFTS", help="Drafts files of two or more systems.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for compare.json.")] = None,
+    train: Annotated[Path | None, typer.Option(help="The training dataset, for seen/unseen findings.")] = None,
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option("--metric", metavar="METRIC", help="Any of scores.json; repeat. [default: rouge1]"),
+    ] = None,
+    common: Annotated[bool, typer.Option("--common", help="Leave out reports that a file lacks.")] = False,
+) -> None:
+    """Say which systems differ on the same reports, overall and by stratum, and which do not."""
+    from radllama.evaluation.compare import compare as hold_against_each_other
+    from radllama.evaluation.compare import render_comparison
+
+    print(render_comparison(hold_against_each_other(drafts, out, train, metrics or ["rouge1"], common)))

@@ -1,0 +1,1 @@
+"""Findings -> drafts, one at a time or a file of them."""

@@ -1,0 +1,1 @@
+"""Drafts -> scores beside the trivial rows, with intervals; and which systems differ."""

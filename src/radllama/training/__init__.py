@@ -1,0 +1,1 @@
+"""A dataset and a recipe -> a model, exactly and resumably."""
