@@ -5,6 +5,7 @@ import random
 from pathlib import Path
 
 import pytest
+from stores import database, home, postgres, store  # noqa: F401  (fixtures)
 
 from radllama.dataset.build import build_dataset
 from radllama.files import write_jsonl

@@ -10,6 +10,7 @@ from radllama.cli.data import data_app
 from radllama.cli.draft import draft
 from radllama.cli.evaluate import compare, evaluate
 from radllama.cli.label import label
+from radllama.cli.serve import audit_app, keys_app
 from radllama.cli.train import train
 from radllama.console import note
 from radllama.errors import InputError
@@ -23,6 +24,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data_app, name="data")
+app.add_typer(keys_app, name="keys")
+app.add_typer(audit_app, name="audit")
 for verb in (train, draft, evaluate, compare, label):
     app.command()(verb)
 

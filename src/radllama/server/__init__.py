@@ -1,0 +1,1 @@
+"""The assistant: drafting as a service inside the hospital."""

@@ -1,0 +1,97 @@
+"""`radllama keys` and `radllama audit` as a keeper of the assistant types them."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from radllama.cli import main
+from radllama.home import find_home
+from radllama.server.keys import find_caller
+from radllama.store.store import open_store
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], home: Path) -> Run:
+    """Run `radllama` with these arguments in a home of its own: its exit code, stdout and stderr."""
+    monkeypatch.setenv("RADLLAMA_HOME", str(home))
+    monkeypatch.delenv("RADLLAMA_DATABASE", raising=False)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["radllama", *arguments])
+        capfd.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return code, *capfd.readouterr()
+
+    return call
+
+
+def test_a_new_key_is_printed_alone_and_opens(run: Run, home: Path) -> None:
+    code, out, err = run("keys", "create", "ris", "--scope", "draft")
+    assert (code, err) == (0, "")
+    store = open_store(None, find_home())
+    with store.read() as session:
+        caller = find_caller(session, out.strip())
+    store.close()
+    assert caller is not None
+    assert caller.name == "ris"
+    assert caller.scopes == {"draft"}
+
+
+def test_keys_are_listed_with_their_state_and_never_shown_again(run: Run) -> None:
+    tokens = [run("keys", "create", name)[1].strip() for name in ("ris", "reading room")]
+    assert run("keys", "revoke", "ris")[0] == 0
+    _, out, _ = run("keys", "list")
+    first, second = out.splitlines()
+    assert "ris  [draft feedback]" in first
+    assert "revoked 2" in first
+    assert second.endswith("in use")
+    assert not any(token in out for token in tokens)
+
+
+def test_mistakes_are_one_line(run: Run) -> None:
+    run("keys", "create", "ris")
+    for arguments, told in [
+        (("keys", "create", "ris"), "exists already"),
+        (("keys", "create", "x", "--scope", "root"), "no scope root"),
+        (("keys", "revoke", "pacs"), "no key 'pacs'"),
+        (("keys", "list", "--database", "mysql://host/x"), "no database of the kind 'mysql'"),
+    ]:
+        code, out, err = run(*arguments)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert told in err
+
+
+def test_the_log_of_keys_is_verified_and_a_change_is_found(run: Run, home: Path) -> None:
+    run("keys", "create", "ris")
+    run("keys", "create", "pacs")
+    run("keys", "revoke", "ris")
+    assert run("audit", "verify") == (0, "3 entries, unbroken\n", "")
+    store = open_store(None, home)
+    with store.write() as session:
+        session.execute(text("DROP TRIGGER audit_entries_no_update"))
+        session.execute(text("UPDATE audit_entries SET event = 'key.create' WHERE number = 3"))
+    store.close()
+    code, out, err = run("audit", "verify")
+    assert (code, out) == (2, "")
+    assert "entry 3 is not what was written" in err
+
+
+def test_the_database_can_be_named_in_the_environment(
+    run: Run, database: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RADLLAMA_DATABASE", database)
+    assert run("keys", "create", "ris")[0] == 0
+    store = open_store(database, home)
+    with store.read() as session:
+        assert session.execute(text("SELECT name FROM api_keys")).scalars().all() == ["ris"]
+    store.close()
+    assert not (home / "radllama.sqlite3").exists()
