@@ -17,7 +17,7 @@ HEAVY = {"torch", "transformers", "peft", "accelerate", "sklearn", "pyarrow", "t
 LAYERS = [
     "radllama errors text console stats evaluation evaluation.html training training.averaging training.optimizer "
     "dataset drafting engines reports.headings reports.sample_grammar clinical clinical.lexicon clinical.segment "
-    "store store.tables store.migrations store.migrations.versions "
+    "clinical.checks store store.tables store.migrations store.migrations.versions "
     "store.migrations.versions.r0001_keys_and_audit server",
     "files recipe evaluation.metrics evaluation.strata engines.transformers reports.archive reports.fetch "
     "reports.sections clinical.context home store.migrate",
@@ -25,12 +25,15 @@ LAYERS = [
     "report run prompt dataset.splits evaluation.scores training.scratch training.checkpoint reports.sample "
     "clinical.read server.audit",
     "dataset.cleaning dataset.leaks library training.packing training.augment model evaluation.drafts reports.phi "
-    "reports.table reports.mimic_cxr clinical.label",
-    "reports.openi evaluation.trivial training.examples training.start drafting.draft",
+    "reports.table reports.mimic_cxr clinical.label clinical.checks.claims clinical.checks.flag",
+    "reports.openi evaluation.trivial training.examples training.start clinical.checks.contradictions "
+    "clinical.checks.additions clinical.checks.omissions clinical.checks.form",
+    "clinical.check",
+    "clinical.check_file drafting.draft",
     "reports",
     "dataset.build evaluation.evaluate",
     "training.train evaluation.compare",
-    "cli.data cli.train cli.draft cli.evaluate cli.label cli.serve",
+    "cli.data cli.train cli.draft cli.evaluate cli.label cli.serve cli.check",
     "cli",
 ]
 ROW = {name: row for row, names in enumerate(LAYERS) for name in names.split()}

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 import radllama
+from radllama.cli.check import check
 from radllama.cli.data import data_app
 from radllama.cli.draft import draft
 from radllama.cli.evaluate import compare, evaluate
@@ -26,7 +27,7 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 app.add_typer(keys_app, name="keys")
 app.add_typer(audit_app, name="audit")
-for verb in (train, draft, evaluate, compare, label):
+for verb in (train, draft, evaluate, compare, label, check):
     app.command()(verb)
 
 _INTERRUPTED = 130  # what typer exits with after a Ctrl-C

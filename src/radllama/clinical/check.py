@@ -1,0 +1,57 @@
+"""Checks: whether a draft agrees with the findings it was drafted from, by rules, with what each objection rests on.
+
+Rules read words, not images: a draft without a flag is not thereby right, and a flag is a reason to look.
+"""
+
+from collections.abc import Iterator
+
+from radllama.clinical.checks.additions import (
+    find_changed_measurements,
+    find_invented_priors,
+    find_invented_recommendations,
+    find_unsupported,
+)
+from radllama.clinical.checks.claims import parse_section
+from radllama.clinical.checks.contradictions import (
+    find_changed_severities,
+    find_flipped_negations,
+    find_wrong_sides,
+)
+from radllama.clinical.checks.flag import FLAG_KINDS, Flag, FlagKind
+from radllama.clinical.checks.form import find_malformed
+from radllama.clinical.checks.omissions import MustRepeat, find_omissions, must_repeat
+
+__all__ = ["FLAG_KINDS", "Checker", "Flag", "FlagKind", "MustRepeat", "check", "must_repeat"]
+
+
+class Checker:
+    """One report's findings, read once, to hold many drafts against."""
+
+    def __init__(self, findings: str, policy: MustRepeat = must_repeat) -> None:
+        """`policy` says of each asserted finding whether every impression must repeat it."""
+        self._findings = parse_section(findings)
+        self._policy = policy
+
+    def check(self, draft: str) -> list[Flag]:
+        """The flags of one draft, by kind in the order of FLAG_KINDS; any text may be passed, none raises."""
+        return sorted(self._flags(draft), key=lambda flag: FLAG_KINDS.index(flag.kind))
+
+    def _flags(self, text: str) -> Iterator[Flag]:
+        draft = parse_section(text)
+        for rule in (
+            find_wrong_sides,
+            find_flipped_negations,
+            find_changed_measurements,
+            find_changed_severities,
+            find_unsupported,
+            find_invented_priors,
+            find_invented_recommendations,
+        ):
+            yield from rule(self._findings, draft)
+        yield from find_omissions(self._findings, draft, self._policy)
+        yield from find_malformed(draft)
+
+
+def check(findings: str, draft: str, policy: MustRepeat = must_repeat) -> list[Flag]:
+    """The flags of one draft against one report's findings; see `Checker` for many drafts of the same report."""
+    return Checker(findings, policy).check(draft)

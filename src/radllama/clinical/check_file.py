@@ -1,0 +1,55 @@
+"""Checks on a file of drafts, line by line."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from radllama.clinical.check import check
+from radllama.errors import InputError
+from radllama.files import read_jsonl, write_jsonl
+from radllama.report import parse_id
+from radllama.text import is_unicode
+
+
+def check_file(drafts: Path, out: Path) -> Counter[str]:
+    """Write every line of a `.jsonl` file into `out` with its `flags`; returns counts: drafts, flagged, and by kind.
+
+    A kind counts the drafts that have it, not its flags. A line needs an `id`, `findings` and `draft` (null is an
+    empty one). Raises InputError at the first line that is not so; `out` is then left as it was.
+    """
+    if out.resolve() == drafts.resolve():
+        raise InputError(f"{out}: --out must be another file than --in")
+    counts: Counter[str] = Counter()
+    write_jsonl(out, _check_rows(drafts, counts))
+    return counts
+
+
+def _check_rows(drafts: Path, counts: Counter[str]) -> Iterator[dict[str, Any]]:
+    seen: dict[str, int] = {}
+    for number, row in read_jsonl(drafts):
+        where = f"{drafts}:{number}"
+        identity = parse_id(row, where)
+        if identity in seen:
+            raise InputError(f"{where}: id {identity!r} already stands on line {seen[identity]}; ids must be unique")
+        seen[identity] = number
+        flags = check(_text(row, "findings", where), _text(row, "draft", where))
+        counts["drafts"] += 1
+        counts["flagged"] += bool(flags)
+        counts.update({flag.kind for flag in flags})
+        yield {**row, "flags": [flag.to_json() for flag in flags]}
+    if not seen:
+        raise InputError(f"{drafts}: holds no line; one JSON object a draft is expected")
+
+
+def _text(row: dict[str, Any], field: str, where: str) -> str:
+    if field not in row:
+        raise InputError(
+            f'{where}: has no "{field}"; a line needs id, findings and draft, as `radllama draft` writes it'
+        )
+    text = row[field] or ""
+    if not isinstance(text, str):
+        raise InputError(f'{where}: "{field}" must be text, found a {type(text).__name__}')
+    if not is_unicode(text):
+        raise InputError(f'{where}: "{field}" holds half a surrogate pair, which is no character; correct it')
+    return text

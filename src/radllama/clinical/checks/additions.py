@@ -1,0 +1,74 @@
+"""What a draft says that the findings do not: a finding, a size, a comparison, a recommendation."""
+
+import re
+from collections.abc import Iterator
+
+from radllama.clinical.checks.claims import Claim, Section, load_rules
+from radllama.clinical.checks.flag import Flag
+
+
+def find_unsupported(findings: Section, draft: Section) -> Iterator[Flag]:
+    """A finding or device that the findings name neither under its own name nor under a related one."""
+    related = load_rules().related
+    told: set[str] = set()
+    for claim in draft.claims:
+        if claim.value == 0 or claim.topic in told or claim.mention.concept.kind == "remark":
+            continue
+        if findings.about({claim.topic}):  # said, or denied: another check's affair
+            continue
+        if any(one.says_it_is_there for one in findings.about(related[claim.topic])):
+            continue
+        if _named(findings, draft, claim):
+            continue
+        told.add(claim.topic)
+        denial = next((one for one in findings.claims if _speaks_against(one, claim)), None)
+        yield Flag(
+            "unsupported",
+            f"The findings do not speak of {claim.topic}.",
+            claim.span,
+            denial.span if denial else None,
+        )
+
+
+def _named(findings: Section, draft: Section, claim: Claim) -> bool:
+    # The rules may have failed to read it in the findings: its last word standing there is support enough.
+    start, end = claim.span
+    words = re.findall(r"[a-z]{4,}", draft.text[start:end].lower())
+    return bool(words) and words[-1][:7] in findings.text.lower()
+
+
+def _speaks_against(one: Claim, claim: Claim) -> bool:
+    return one.value == 0 and bool(set(one.mention.concept.denies) & set(claim.mention.concept.observations))
+
+
+def find_changed_measurements(findings: Section, draft: Section) -> Iterator[Flag]:
+    """A size in the draft that no size in the findings rounds to."""
+    held = findings.reading.measurements
+    for size in draft.reading.measurements:
+        if not all(
+            any(_rounds_to(one, each) for other in held for each in other.millimetres) for one in size.millimetres
+        ):
+            nearest = held[0].span if held else None
+            told = "is not among those of the findings" if held else "is given, where the findings give none"
+            yield Flag("measurement", f"A size in the draft {told}.", size.span, nearest)
+
+
+def _rounds_to(said: float, held: float) -> bool:
+    # 1.4 cm may become 14 mm or 1.4 cm, not 1 cm: half a millimetre, or a twentieth of a large size.
+    return abs(said - held) <= max(0.5, held / 40)
+
+
+def find_invented_priors(findings: Section, draft: Section) -> Iterator[Flag]:
+    """A comparison with an earlier examination, where the findings speak of none."""
+    if findings.reading.priors:
+        return
+    for word in draft.reading.priors[:1]:
+        yield Flag("prior", "The draft compares with an earlier examination; the findings do not.", word.span, None)
+
+
+def find_invented_recommendations(findings: Section, draft: Section) -> Iterator[Flag]:
+    """Advice on what to do next, where the findings give none."""
+    if findings.reading.recommendations:
+        return
+    for word in draft.reading.recommendations[:1]:
+        yield Flag("recommendation", "The draft gives advice; the findings give none.", word.span, None)

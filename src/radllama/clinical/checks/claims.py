@@ -1,0 +1,126 @@
+"""Claims: what a section says of each topic, in the form in which a draft and its findings can be compared.
+
+A topic is a concept of the lexicon, an organ that is not as it should be under the finding's own name ("the heart is
+enlarged" and "cardiomegaly" are one topic). `checks.yaml` says which topics may stand for one another.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+import yaml
+
+from radllama.clinical.lexicon import load_lexicon
+from radllama.clinical.read import Mention, Reading, Span, read
+
+BOTH = frozenset({"left", "right"})
+_SIDES = {"left": frozenset({"left"}), "right": frozenset({"right"}), "bilateral": BOTH}
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """`checks.yaml`, compiled. `related` maps each topic to those that support it, itself included."""
+
+    topics: Mapping[str, str]
+    related: Mapping[str, frozenset[str]]
+    must_repeat: frozenset[str]
+    minor: re.Pattern[str]
+    limiting: re.Pattern[str]
+    limits_content: re.Pattern[str]
+    cut_off: re.Pattern[str]
+    not_an_impression: re.Pattern[str]
+    radiology: re.Pattern[str]
+
+
+@cache
+def load_rules() -> Rules:
+    """The rules of the package. Raises ValueError when they name a concept that the lexicon does not have."""
+    data = yaml.safe_load(files("radllama.clinical").joinpath("checks.yaml").read_text(encoding="utf-8"))
+    concepts = load_lexicon().concepts
+    related: dict[str, set[str]] = {name: {name} for name in concepts}
+    for group in data["restate"]:
+        for name in group:
+            related[name].update(group)
+    for name, others in data["supported_by"].items():
+        related[name].update(others)
+    named = {*data["topics"], *data["topics"].values(), *data["must_repeat"], *related, *set().union(*related.values())}
+    if unknown := named - set(concepts):
+        raise ValueError(f"checks.yaml: no such concept: {sorted(unknown)}")
+    return Rules(
+        topics=data["topics"],
+        related={name: frozenset(others) for name, others in related.items()},
+        must_repeat=frozenset(data["must_repeat"]),
+        **{
+            name: _any_of(data[name])
+            for name in ("minor", "limiting", "limits_content", "cut_off", "not_an_impression", "radiology")
+        },
+    )
+
+
+def _any_of(terms: list[str]) -> re.Pattern[str]:
+    spaced = (term.replace(" ", r"\s+") for term in terms)
+    return re.compile(rf"(?<![a-z0-9])(?:{'|'.join(spaced)})(?![a-z0-9])", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What one mention says of its topic: value 1 asserted, 0 denied, -1 doubted.
+
+    `sides` holds left and right as they are said of it (both for "bilateral", none where no side is named),
+    `severities` the ranks 0 (trace) to 3 (large). `limits` are the words that leave a denial open for the rest: "no
+    large effusion" denies no small one.
+    """
+
+    topic: str
+    value: int
+    mention: Mention
+    sides: frozenset[str]
+    severities: frozenset[int]
+    limits: frozenset[str]
+
+    @property
+    def span(self) -> Span:
+        """Where the mention stands."""
+        return self.mention.span
+
+    @property
+    def says_it_is_there(self) -> bool:
+        """Whether it asserts or doubts, which a denial does not."""
+        return self.value != 0
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A section as the rules see it: its text, what was read in it, and its claims in order."""
+
+    text: str
+    reading: Reading
+    claims: tuple[Claim, ...]
+
+    def about(self, topics: frozenset[str] | set[str]) -> list[Claim]:
+        """The claims about any of some topics."""
+        return [claim for claim in self.claims if claim.topic in topics]
+
+
+_RANKS = {"trace": 0, "small": 1, "moderate": 2, "large": 3}
+
+
+def parse_section(text: str, reading: Reading | None = None) -> Section:
+    """The claims of a section; `reading` where it was read before."""
+    reading = reading or read(text)
+    rules = load_rules()
+    claims = []
+    for mention in reading.mentions:
+        if mention.value is None:
+            continue
+        topic = rules.topics.get(mention.concept.name, mention.concept.name)
+        sides: frozenset[str] = frozenset().union(*(_SIDES[word.value] for word in mention.side))
+        limits: frozenset[str] = frozenset()
+        if mention.value == 0:
+            start = min(mention.span[0], mention.cue[0]) if mention.cue else mention.span[0]
+            limits = frozenset(word.lower() for word in rules.limiting.findall(text, start, mention.span[1]))
+        ranks = frozenset(_RANKS[word.value] for word in mention.severity)
+        claims.append(Claim(topic, mention.value, mention, sides, ranks, limits))
+    return Section(text, reading, tuple(claims))

@@ -1,0 +1,49 @@
+"""Whether a draft is an impression at all: not empty, not cut off, nothing said twice, about an image."""
+
+from collections.abc import Iterator
+
+from radllama.clinical.checks.claims import Section, load_rules
+from radllama.clinical.checks.flag import Flag
+from radllama.clinical.segment import find_sentences
+from radllama.text import normalise, words
+
+_REPEATED_RUN = 4
+
+
+def find_malformed(draft: Section) -> Iterator[Flag]:
+    """At most one flag a kind of fault: what is not an impression has no further faults worth telling."""
+    text, rules = draft.text, load_rules()
+    if not words(text):
+        yield Flag("malformed", "The draft holds no words.", None, None)
+        return
+    told = rules.not_an_impression.search(text)
+    if told:
+        yield Flag("malformed", "The draft is not an impression.", told.span(), None)
+    elif not draft.reading.mentions and not rules.radiology.search(text):
+        yield Flag("malformed", "The draft names nothing that an image shows.", (0, len(text)), None)
+    yield from _repeated(text)
+    trimmed = text.rstrip()
+    if trimmed and trimmed[-1] not in ".!?":
+        last = [m for m in rules.cut_off.finditer(trimmed) if m.end() == len(trimmed)]
+        if last or trimmed[-1] in ",;:-(/":
+            yield Flag(
+                "malformed", "The draft ends in the middle of a sentence.", (len(trimmed) - 1, len(trimmed)), None
+            )
+
+
+def _repeated(text: str) -> Iterator[Flag]:
+    seen: set[str] = set()
+    for start, end in find_sentences(text):
+        said = normalise(text[start:end])
+        if len(said.split()) > 1 and said in seen:
+            yield Flag("malformed", "The draft says the same sentence twice.", (start, end), None)
+            return
+        seen.add(said)
+    parts = words(text)
+    for at in range(len(parts) - 1):
+        for length in range(1, 9):
+            run = parts[at : at + length]
+            times = 3 if length < 3 else 2
+            if len(run) == length and parts[at : at + length * times] == run * times and "xxxx" not in run:
+                yield Flag("malformed", "The draft repeats the same words at once.", (0, len(text)), None)
+                return
