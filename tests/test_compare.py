@@ -333,12 +333,39 @@ def test_a_comparison_that_fails_leaves_no_run_file(
 
 
 def test_nothing_asked_that_is_not_there_is_compared(files: list[Path]) -> None:
-    with pytest.raises(InputError, match="no metric 'bleu'; there are rouge1, "):
+    with pytest.raises(InputError, match="no metric 'bleu'; there are repeated, "):
         compare(files, metrics=["rouge1", "bleu"])
     with pytest.raises(InputError, match="give from 2 to 26 drafts files, got 1"):
         compare(files[:1])
     with pytest.raises(InputError, match="give from 2 to 26 drafts files, got 27"):
         compare([files[0]] * 27)
+
+
+CHEST = [
+    ("Small left pleural effusion.", "Left effusion."),
+    ("The heart is enlarged.", "Cardiomegaly."),
+    ("Lungs clear.", "Normal chest."),
+] * 10
+
+
+def test_shares_are_compared_where_a_report_has_a_say_and_make_no_test_where_none_has(tmp_path: Path) -> None:
+    paths = [tmp_path / "copies.jsonl", tmp_path / "normal.jsonl"]
+    for path, drafts in zip(paths, ([text for _, text in CHEST], ["Normal chest."] * 30), strict=True):
+        pairs = enumerate(zip(CHEST, drafts, strict=True))
+        rows = [{"id": str(at), "findings": f, "reference": r, "draft": d} for at, ((f, r), d) in pairs]
+        write_jsonl(path, rows)
+    comparison = compare(paths, metrics=["repeated", "answered_normal"], resamples=50)
+    [overall] = rows_of(comparison, metric="repeated", stratum="overall")
+    assert (overall["difference"], overall["verdict"]) == (1, "A higher")
+    assert rows_of(comparison, metric="answered_normal", stratum="overall")[0]["verdict"] == "B higher"
+    [normal] = rows_of(comparison, metric="repeated", stratum="normal")
+    assert (normal["difference"], normal["ci95"], normal["p"], normal["p_holm"]) == (None, None, None, None)
+    assert normal["verdict"] == "no such report"
+    tested = [row for row in comparison["comparisons"] if row["p"] is not None]
+    assert f"corrected for all {len(tested)} tests here" in " ".join(comparison["notes"])
+    [line] = [line for line in render_comparison(comparison).splitlines() if line.startswith("normal reference")][:1]
+    assert line.split()[2:] == ["10", "-", "-", "-", "-", "-", "no", "such", "report"]
+    json.dumps(comparison, allow_nan=False)
 
 
 # The terminal
@@ -351,7 +378,8 @@ def table(files: list[Path], data: Path) -> str:
 
 def test_the_table_shows_the_systems_and_then_each_pair(table: str) -> None:
     lines = table.splitlines()
-    assert [line.split()[:3] for line in lines[3:6]] == [
+    assert lines[0] == "Faithfulness to the findings"
+    assert [line.split()[:3] for line in lines[13:16]] == [
         ["A", "right", "48"],
         ["B", "vague", "48"],
         ["C", "normal", "48"],
@@ -390,7 +418,7 @@ def test_systems_of_one_name_are_told_apart_by_their_letters(tmp_path: Path, fil
     for path in files:
         write_drafts(path, RIGHT, model="a/long/path/to/some/tuned/mini")
     lines = render_comparison(compare(files, resamples=20)).splitlines()
-    assert [line.split()[0] for line in lines[3:6]] == ["A", "B", "C"]
+    assert [line.split()[0] for line in lines[6:9]] == ["A", "B", "C"]
 
 
 def run_cli(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from radllama.errors import InputError
-from radllama.evaluation.evaluate import evaluate, render_table
+from radllama.evaluation.evaluate import evaluate
 from radllama.evaluation.metrics import METRICS
+from radllama.evaluation.tables import render_table
 from radllama.files import read_jsonl, write_jsonl
 from radllama.run import read_run
 
@@ -67,7 +68,7 @@ def test_the_scores_of_the_system_stand_at_the_top(scores: dict[str, Any]) -> No
 
 def test_the_trivial_rows_are_scored_on_the_same_reports(scores: dict[str, Any]) -> None:
     trivial = scores["trivial"]
-    assert list(trivial) == ["constant", "lead", "nearest"]
+    assert list(trivial) == ["constant", "lead", "nearest", "consensus"]
     # Constant "Normal kidneys.": 1, 0 of (2 + 5), 0, 0.
     assert trivial["constant"]["overall"]["rouge1"] == pytest.approx(1 / 4)
     # Nearest: "Normal kidneys.", "Left kidney stone, 4 mm.", "Thick bladder wall.", "Normal kidneys."

@@ -19,18 +19,19 @@ LAYERS = [
     "dataset drafting engines reports.headings reports.sample_grammar clinical clinical.lexicon clinical.segment "
     "clinical.checks store store.tables store.migrations store.migrations.versions "
     "store.migrations.versions.r0001_keys_and_audit server",
-    "files recipe evaluation.metrics evaluation.strata engines.transformers reports.archive reports.fetch "
+    "files recipe consensus evaluation.metrics evaluation.strata engines.transformers reports.archive reports.fetch "
     "reports.sections clinical.context home store.migrate",
     "reports.sample_study clinical.attributes store.migrations.env store.store server.keys",
-    "report run prompt dataset.splits evaluation.scores training.scratch training.checkpoint reports.sample "
-    "clinical.read server.audit",
+    "report run prompt dataset.splits training.scratch training.checkpoint reports.sample clinical.read server.audit",
     "dataset.cleaning dataset.leaks library training.packing training.augment model evaluation.drafts reports.phi "
-    "reports.table reports.mimic_cxr clinical.label clinical.checks.claims clinical.checks.flag",
-    "reports.openi evaluation.trivial training.examples training.start clinical.checks.contradictions "
-    "clinical.checks.additions clinical.checks.omissions clinical.checks.form",
+    "reports.table reports.mimic_cxr clinical.label clinical.observations clinical.checks.claims "
+    "clinical.checks.flag",
+    "reports.openi evaluation.trivial evaluation.faithfulness training.examples training.start "
+    "clinical.checks.contradictions clinical.checks.additions clinical.checks.omissions clinical.checks.form",
     "clinical.check",
     "clinical.check_file drafting.draft",
-    "reports",
+    "reports evaluation.measures",
+    "evaluation.scores evaluation.tables",
     "dataset.build evaluation.evaluate",
     "training.train evaluation.compare",
     "cli.data cli.train cli.draft cli.evaluate cli.label cli.serve cli.check",

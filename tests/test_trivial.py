@@ -41,5 +41,23 @@ def test_nearest_copies_the_impression_of_the_most_similar_findings() -> None:
     assert drafts == ["Shaft fracture.", "", "Effusion."]
 
 
+def test_consensus_is_what_most_neighbours_say_the_nearest_ones_loudest() -> None:
+    prior = [
+        Report(id=str(at), patient_id=None, findings=findings, impression=impression)
+        for at, (findings, impression) in enumerate(
+            [
+                ("Fracture of the shaft.", "Fracture."),
+                ("Fracture of the shaft, oblique.", "Shaft fracture."),
+                ("Fracture of the shaft, spiral.", "Shaft fracture."),
+                *[("Shaft of a bone.", "Normal bone.")] * 3,
+            ]
+        )
+    ]
+    drafts = trivial.consensus(
+        Library.build(prior), ["Fracture of the shaft, oblique or spiral.", "Shaft of a bone", "Liver."]
+    )
+    assert drafts == ["Shaft fracture.", "Normal bone.", ""]
+
+
 def test_every_row_has_a_title_that_begins_with_its_name() -> None:
     assert all(title.startswith(f"{name}:") for name, title in trivial.TITLES.items())

@@ -15,7 +15,7 @@ def evaluate(
 ) -> None:
     """Score drafts against signed impressions, beside the trivial systems that any model must beat."""
     from radllama.evaluation.evaluate import evaluate as score
-    from radllama.evaluation.evaluate import render_table
+    from radllama.evaluation.tables import render_table
 
     print(render_table(score(drafts, out, train)))
 

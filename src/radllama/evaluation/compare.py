@@ -18,10 +18,11 @@ import numpy as np
 from radllama import stats
 from radllama.errors import InputError
 from radllama.evaluation.drafts import Case, Drafts, read_drafts
-from radllama.evaluation.evaluate import NORMAL_NOTE, open_folder, read_train, score_drafts, unwritable
-from radllama.evaluation.metrics import METRICS
-from radllama.evaluation.scores import align, render_rows, summarise_rows
+from radllama.evaluation.evaluate import NORMAL_NOTE, open_folder, read_train, unwritable
+from radllama.evaluation.measures import MEASURES, Scored, score_drafts
+from radllama.evaluation.scores import number, numbers, summarise_rows
 from radllama.evaluation.strata import TITLES, Mask, strata
+from radllama.evaluation.tables import align, render_rows
 from radllama.files import hash_file, write_json
 from radllama.run import RUN_FILE, write_run
 from radllama.text import normalise, words
@@ -30,6 +31,7 @@ __all__ = ["compare", "render_comparison"]
 
 COMPARE_FILE = "compare.json"
 NOT_DIFFERENT = "not different"
+NOTHING_TO_COMPARE = "no such report"
 LEVEL = 0.05
 
 
@@ -55,8 +57,8 @@ def compare(
     references or findings for one report, for an unknown metric, and when `out` cannot be written.
     """
     metrics = list(dict.fromkeys(metrics))
-    if unknown := [metric for metric in metrics if metric not in METRICS]:
-        raise InputError(f"no metric {unknown[0]!r}; there are {', '.join(METRICS)}")
+    if unknown := [metric for metric in metrics if metric not in MEASURES]:
+        raise InputError(f"no metric {unknown[0]!r}; there are {', '.join(MEASURES)}")
     if not 2 <= len(drafts) <= len(ascii_uppercase):
         raise InputError(f"compare: give from 2 to {len(ascii_uppercase)} drafts files, got {len(drafts)}")
     files = {letter: read_drafts(path) for letter, path in zip(ascii_uppercase, drafts, strict=False)}
@@ -73,11 +75,13 @@ def compare(
         findings if len(findings) == len(first) else None,
         None if prior is None else [report.findings for report in prior],
     )
-    values = {letter: score_drafts(theirs, [case.draft for case in theirs]) for letter, theirs in cases.items()}
-    summaries = summarise_rows(values, masks, seed, resamples)
-    family = len(list(combinations(files, 2))) * len(metrics) * (1 + len(masks))
+    scored = {letter: score_drafts(theirs, [case.draft for case in theirs]) for letter, theirs in cases.items()}
+    summaries = summarise_rows(scored, masks, seed, resamples)
+    most_tests = len(list(combinations(files, 2))) * len(metrics) * (1 + len(masks))
     # The smallest p there can be must pass a correction for all of them, or nothing ever could.
-    permutations = max(permutations, round(10 * family / LEVEL))
+    permutations = max(permutations, round(10 * most_tests / LEVEL))
+    comparisons = _comparisons(scored, masks, metrics, seed, resamples, permutations)
+    family = sum(row["p"] is not None for row in comparisons)
     left_out = {letter: len(files[letter].cases) - len(first) for letter in files}
     comparison: dict[str, Any] = {
         "n": len(first),
@@ -92,7 +96,7 @@ def compare(
             }
             for letter in files
         },
-        "comparisons": _comparisons(values, masks, metrics, seed, resamples, permutations),
+        "comparisons": comparisons,
         "notes": [
             *_notes_on_reports(files, left_out, len(first), len(findings), train),
             f"Differences are paired, their intervals the middle 95% of {resamples} bootstrap samples of the reports "
@@ -179,22 +183,22 @@ def _agree(columns: list[list[str | None]]) -> list[tuple[str | None, bool]]:
 
 
 def _comparisons(
-    values: dict[str, stats.Array],
+    scored: dict[str, Scored],
     masks: dict[str, Mask],
     metrics: list[str],
     seed: int,
     resamples: int,
     permutations: int,
 ) -> list[dict[str, Any]]:
-    pairs = list(combinations(values, 2))
-    columns = [list(METRICS).index(metric) for metric in metrics]
+    pairs = list(combinations(scored, 2))
+    columns = [list(MEASURES).index(metric) for metric in metrics]
     rows: list[dict[str, Any]] = []
-    for stratum, mask in {"overall": np.ones(len(values["A"]), dtype=bool), **masks}.items():
+    for stratum, mask in {"overall": np.ones(len(scored["A"]), dtype=bool), **masks}.items():
         # All pairs and metrics side by side: one set of drawn reports and one of drawn signs serves them all.
-        ours = np.hstack([values[a][mask][:, columns] for a, _ in pairs])
-        theirs = np.hstack([values[b][mask][:, columns] for _, b in pairs])
-        means, bounds = stats.paired_difference(ours, theirs, resamples, seed)
-        p_values = stats.randomisation_p(ours - theirs, permutations, seed)
+        ours = stats.Ratios.beside([scored[a].values.reports(mask).columns(columns) for a, _ in pairs])
+        theirs = stats.Ratios.beside([scored[b].values.reports(mask).columns(columns) for _, b in pairs])
+        differences, bounds = stats.paired_difference(ours, theirs, resamples, seed)
+        p_values = stats.randomisation_p(ours, theirs, permutations, seed)
         rows += [
             {
                 "a": a,
@@ -202,13 +206,17 @@ def _comparisons(
                 "metric": metric,
                 "stratum": stratum,
                 "n": len(ours),
-                "difference": float(means[at]),
-                "ci95": bounds[:, at].tolist(),
-                "p": float(p_values[at]),
+                "difference": number(differences[at]),
+                "ci95": numbers(bounds[:, at]),
+                # What no report has a say in is no test, so it does not make the others harder to pass.
+                "p": float(p_values[at]) if np.isfinite(differences[at]) else None,
             }
             for at, ((a, b), metric) in enumerate((pair, metric) for pair in pairs for metric in metrics)
         ]
-    for row, p_holm in zip(rows, stats.holm(np.array([row["p"] for row in rows])).tolist(), strict=True):
+    tested = [row for row in rows if row["p"] is not None]
+    for row in rows:
+        row |= {"p_holm": None, "verdict": NOTHING_TO_COMPARE}
+    for row, p_holm in zip(tested, stats.holm(np.array([row["p"] for row in tested])).tolist(), strict=True):
         higher = row["a"] if row["difference"] > 0 else row["b"]
         row |= {"p_holm": p_holm, "verdict": f"{higher} higher" if p_holm < LEVEL else NOT_DIFFERENT}
     # Shown and written pair by pair; the sort keeps the strata in their order.
@@ -244,7 +252,7 @@ def render_comparison(comparison: dict[str, Any]) -> str:
     for row in comparison["comparisons"]:
         blocks.setdefault((row["a"], row["b"], row["metric"]), []).append(row)
     for (a, b, metric), rows in blocks.items():
-        scale, digits = (100, 1) if METRICS[metric].percent else (1, 2)
+        scale, digits = (100, 1) if MEASURES[metric].percent else (1, 2)
         lines = [["", "n", a, b, f"{a} - {b} (95%)", "p", "p (Holm)", ""]]
         for row in rows:
             overall = row["stratum"] == "overall"
@@ -252,28 +260,36 @@ def render_comparison(comparison: dict[str, Any]) -> str:
                 (part["overall"] if overall else part["strata"][row["stratum"]])[metric]
                 for part in (systems[a], systems[b])
             ]
-            low, high = (_signed(scale * bound, digits) for bound in row["ci95"])
             lines.append(
                 [
                     "all reports" if overall else TITLES[row["stratum"]],
                     str(row["n"]),
-                    *(f"{scale * mean:.{digits}f}" for mean in means),
-                    f"{_signed(scale * row['difference'], digits)} ({low} to {high})",
+                    *("-" if mean is None else f"{scale * mean:.{digits}f}" for mean in means),
+                    _rendered_difference(row, scale, digits),
                     _rendered_p(row["p"]),
                     _rendered_p(row["p_holm"]),
                     row["verdict"],
                 ]
             )
-        times = " x 100" if METRICS[metric].percent else ""
-        parts += [f"{a} against {b}; {METRICS[metric].title}{times}", align(lines)]
+        times = " x 100" if MEASURES[metric].percent else ""
+        parts += [f"{a} against {b}; {MEASURES[metric].title}{times}", align(lines)]
     return "\n\n".join([*parts, *comparison["notes"]])
+
+
+def _rendered_difference(row: dict[str, Any], scale: int, digits: int) -> str:
+    if row["difference"] is None:
+        return "-"
+    apart, low, high = (_signed(scale * value, digits) for value in (row["difference"], *row["ci95"]))
+    return f"{apart} ({low} to {high})"
 
 
 def _signed(value: float, digits: int) -> str:
     return f"{round(value, digits) + 0.0:+.{digits}f}"  # + 0.0: a rounded zero has no minus
 
 
-def _rendered_p(value: float) -> str:
+def _rendered_p(value: float | None) -> str:
+    if value is None:
+        return "-"
     return f"{value:.4f}" if value >= 0.0001 else "<0.0001"
 
 

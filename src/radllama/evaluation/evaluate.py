@@ -11,14 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from radllama import stats
 from radllama.errors import InputError
 from radllama.evaluation import html, trivial
 from radllama.evaluation.drafts import Case, Drafts, read_drafts
-from radllama.evaluation.metrics import METRICS
-from radllama.evaluation.scores import SYSTEM, render_table, summarise
+from radllama.evaluation.measures import MEASURES, Scored, score_drafts
+from radllama.evaluation.scores import SYSTEM, summarise
 from radllama.evaluation.strata import TITLES as STRATA_TITLES
 from radllama.evaluation.strata import Mask, strata
 from radllama.files import hash_file, write_aside, write_json, write_jsonl
@@ -26,8 +24,6 @@ from radllama.library import Library
 from radllama.report import Report, read_reports
 from radllama.run import RUN_FILE, write_run
 from radllama.text import words
-
-__all__ = ["NORMAL_NOTE", "evaluate", "read_train", "render_table", "score_drafts", "unwritable"]
 
 SCORES_FILE, PER_REPORT_FILE, REPORT_FILE = "scores.json", "per_report.jsonl", "report.html"
 SAMPLE = 15
@@ -56,13 +52,13 @@ def evaluate(
     findings = [case.findings for case in cases if case.findings is not None]
     complete = findings if len(findings) == len(cases) else None
     rows = {SYSTEM: [case.draft for case in cases]} | _trivial_rows(len(cases), complete, prior)
-    values = {row: score_drafts(cases, texts) for row, texts in rows.items()}
+    scored = {row: score_drafts(cases, texts) for row, texts in rows.items()}
     masks = strata(
         [case.reference for case in cases],
         complete,
         None if prior is None else [report.findings for report in prior],
     )
-    scores = summarise(values, masks, seed, resamples)
+    scores = summarise(scored, masks, seed, resamples)
     scores |= {
         "empty_drafts": scores["overall"]["empty_drafts"],
         "missing_references": loaded.missing_references,
@@ -70,9 +66,9 @@ def evaluate(
         "notes": _notes(loaded, complete, prior, scores, seed, resamples),
     }
     try:
-        write_jsonl(out / PER_REPORT_FILE, _per_report(cases, values, masks))
+        write_jsonl(out / PER_REPORT_FILE, _per_report(cases, scored, masks))
         with write_aside(out / REPORT_FILE) as file:
-            file.write(_render_report(scores, cases, rows, values, masks, seed))
+            file.write(_render_report(scores, cases, rows, scored, masks, seed))
         write_json(out / SCORES_FILE, scores)
         write_run(
             out / RUN_FILE,
@@ -119,29 +115,31 @@ def _trivial_rows(cases: int, findings: list[str] | None, prior: list[Report] | 
         rows["lead"] = [trivial.lead(text) for text in findings]
     if prior is not None and findings is not None:
         print(f"looking up {cases} reports among {len(prior)} prior ones", file=sys.stderr)
-        rows["nearest"] = trivial.nearest(Library.build(prior), findings)
+        library = Library.build(prior)
+        rows["nearest"] = trivial.nearest(library, findings)
+        rows["consensus"] = trivial.consensus(library, findings)
     return rows
 
 
-def score_drafts(cases: list[Case], texts: list[str]) -> stats.Array:
-    """(reports, metrics) in the order of METRICS, plus a last column: 1.0 where the draft is empty."""
-    scored = [
-        [metric.score(case.reference, text) for metric in METRICS.values()] + [float(not words(text))]
-        for case, text in zip(cases, texts, strict=True)
-    ]
-    return np.array(scored)
-
-
-def _per_report(cases: list[Case], values: dict[str, stats.Array], masks: dict[str, Mask]) -> Iterator[dict[str, Any]]:
+def _per_report(cases: list[Case], scored: dict[str, Scored], masks: dict[str, Mask]) -> Iterator[dict[str, Any]]:
     for at, case in enumerate(cases):
-        scores = {row: dict(zip(METRICS, table[at].tolist(), strict=False)) for row, table in values.items()}
+        scores = {row: _of_report(table, at) for row, table in scored.items()}
         yield {
             "id": case.id,
             **scores.pop(SYSTEM),
-            "empty": bool(values[SYSTEM][at, -1]),
+            "empty": bool(scored[SYSTEM].empty[at]),
             "strata": [name for name, mask in masks.items() if mask[at]],
             "trivial": scores,
         }
+
+
+def _of_report(scored: Scored, at: int) -> dict[str, float | list[float]]:
+    # A mean's value; of a share, numerator and denominator.
+    pairs = zip(scored.values.numerators[at].tolist(), scored.values.denominators[at].tolist(), strict=True)
+    return {
+        name: [above, below] if measure.per else above
+        for (name, measure), (above, below) in zip(MEASURES.items(), pairs, strict=True)
+    }
 
 
 def _notes(
@@ -183,17 +181,17 @@ def _render_report(
     scores: dict[str, Any],
     cases: list[Case],
     rows: dict[str, list[str]],
-    values: dict[str, stats.Array],
+    scored: dict[str, Scored],
     masks: dict[str, Mask],
     seed: int,
 ) -> str:
-    rouge1 = {row: table[:, 0] for row, table in values.items()}
+    rouge1 = {row: table.values.numerators[:, list(MEASURES).index("rouge1")] for row, table in scored.items()}
     # Of drafts that share nothing with their reference, the one that left out more comes first.
     worst = sorted(range(len(cases)), key=lambda at: (rouge1[SYSTEM][at], -len(words(cases[at].reference)), at))
     drawn = random.Random(seed).sample(range(len(cases)), min(SAMPLE, len(cases)))
     return html.render_evaluation(
         scores,
-        metrics={name: (metric.title, metric.percent) for name, metric in METRICS.items()},
+        metrics={name: (measure.title, measure.percent) for name, measure in MEASURES.items()},
         rows={SYSTEM: scores["system"], **{row: trivial.TITLES[row] for row in scores["trivial"]}},
         strata={name: STRATA_TITLES[name] for name in scores["strata"]},
         rouge1={row: scored.tolist() for row, scored in rouge1.items()},

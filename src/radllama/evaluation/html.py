@@ -83,7 +83,9 @@ def mark_differences(text: str, other: str, kind: str) -> Markup:
     return Markup("").join(pieces)
 
 
-def _fixed(value: float, digits: int = 1) -> str:
+def _fixed(value: float | None, digits: int = 1) -> str:
+    if value is None:
+        return "\u2013"
     # A rounded zero has no sign, and the minus is the typographic one.
     return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\u2212")
 
