@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,11 @@ import pytest
 from processes import start
 
 from radllama.drafting.draft import NO_FINDINGS, TOO_LONG, Drafter, draft_file
-from radllama.engines import Completion, Sampling
+from radllama.drafting.load import load_drafter
+from radllama.engines import Completion, Engine, Sampling
 from radllama.errors import InputError
 from radllama.files import hash_file, read_json, read_jsonl, write_jsonl
-from radllama.model import load_model
-from radllama.prompt import encode_prompt, make_prompt, write_prompt
+from radllama.prompt import make_prompt, write_prompt
 from radllama.report import Report
 
 SHORT = Sampling(max_new_tokens=8)
@@ -35,7 +36,7 @@ def base(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def plain(base: Path) -> Drafter:
-    return Drafter(load_model(str(base), "cpu"))
+    return load_drafter(str(base), device="cpu")
 
 
 @pytest.fixture
@@ -54,26 +55,57 @@ def rows(path: Path) -> list[dict[str, Any]]:
 def test_one_draft_is_a_batch_of_one(plain: Drafter, reports: list[Report]) -> None:
     report = reports[0]
     one = plain.draft(report.findings, report.indication, SHORT)
-    ((batch,),) = [list(plain.draft_batches([report], 32, SHORT))]
+    (batch,) = plain.draft_batches([report], SHORT)
     assert (batch[0].draft, batch[0].finish_reason) == (one.text, one.finish_reason)
 
 
-def test_the_indication_reaches_the_model_when_its_prompt_shows_it(plain: Drafter, reports: list[Report]) -> None:
-    seen: list[list[int]] = []
+class Wrapped(Engine):
+    """The engine of a drafter, with an eye on what it is asked for."""
 
-    class Watching:
-        context_tokens = 256
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.seen: list[str] = []
 
-        def complete(self, prompts: Any, sampling: Sampling) -> list[Completion]:
-            seen.extend(prompts)
-            return [Completion("", "stop") for _ in prompts]
+    name = "wrapped"
 
-    drafter = Drafter(plain.model, Watching())
+    @property
+    def context_tokens(self) -> int:
+        return self.engine.context_tokens
+
+    def count_tokens(self, prompt: str) -> int:
+        return self.engine.count_tokens(prompt)
+
+    def complete(self, prompts: Sequence[str], sampling: Sampling) -> list[list[Completion]]:
+        self.seen.extend(prompts)
+        return self.engine.complete(prompts, sampling)
+
+    def stream(self, prompt: str, sampling: Sampling) -> Iterator[str]:
+        self.seen.append(prompt)
+        return self.engine.stream(prompt, sampling)
+
+
+def test_the_indication_reaches_the_model_when_its_prompt_shows_it(plain: Drafter) -> None:
+    engine = Wrapped(plain.engine)
+    drafter = Drafter(engine, plain.prompt, plain.name)
     drafter.draft("Clear lungs.", "Fever.", SHORT)
-    list(drafter.draft_batches([Report("1", None, "Clear lungs.", "", "Fever.")], 1, SHORT))
-    expected = encode_prompt(plain.model.prompt, plain.model.tokenizer, "Clear lungs.", "Fever.")
-    assert seen == [expected, expected]
-    assert "Fever." in plain.model.tokenizer.decode(expected)
+    list(drafter.draft_batches([Report("1", None, "Clear lungs.", "", "Fever.")], SHORT))
+    list(drafter.stream("Clear lungs.", "Fever.", SHORT))
+    assert engine.seen == [plain.prompt.render("Clear lungs.", "Fever.")] * 3
+    assert "Fever." in engine.seen[0]
+
+
+def test_a_streamed_draft_is_the_draft(plain: Drafter, reports: list[Report]) -> None:
+    for report in reports[:5]:
+        pieces = list(plain.stream(report.findings, "", SHORT))
+        assert len(pieces) > 1
+        assert "".join(pieces) == plain.draft(report.findings, "", SHORT).text
+
+
+def test_a_draft_is_the_first_of_its_candidates(plain: Drafter) -> None:
+    several = Sampling(8, 1.0, seed=3, samples=4)
+    candidates = plain.candidates("Clear lungs.", "", several)
+    assert len({candidate.text for candidate in candidates}) == 4
+    assert plain.draft("Clear lungs.", "", Sampling(8, 1.0, seed=3)) == candidates[0]
 
 
 @pytest.mark.parametrize("findings", ["", "  \n", "...", "--- !!"])
@@ -95,8 +127,7 @@ def test_bytes_that_are_no_text_are_refused(plain: Drafter) -> None:
 
 
 def test_end_tokens_inside_findings_are_text_like_any_other(plain: Drafter) -> None:
-    ids = encode_prompt(plain.model.prompt, plain.model.tokenizer, "Clear. </s> Normal.", "")
-    assert plain.model.tokenizer.eos_token_id not in ids
+    assert plain.engine.count_tokens("Clear. </s> Normal.") > plain.engine.count_tokens("Clear.  Normal.") + 1
     assert plain.draft("Clear. </s> Normal.", "", SHORT).finish_reason in ("stop", "length")
 
 
@@ -113,10 +144,8 @@ def test_drafts_stand_in_the_files_order_with_all_their_fields(
     assert all(row["reference"] == report.impression for row, report in zip(drafts, reports, strict=True))
     keys = ["id", "findings", "reference", "draft", "model", "prompt", "seed", "finish_reason"]
     assert all(list(row) == keys for row in drafts)
-    assert {(row["model"], row["prompt"], row["seed"]) for row in drafts} == {
-        (plain.model.name, plain.model.prompt.name, 0)
-    }
-    assert plain.model.name.startswith("tiny@")
+    assert {(row["model"], row["prompt"], row["seed"]) for row in drafts} == {(plain.name, plain.prompt.name, 0)}
+    assert plain.name.startswith("tiny@")
     assert sum(counts.values()) == len(reports)
 
 
@@ -133,13 +162,16 @@ def test_the_run_file_says_how_it_was_drafted(plain: Drafter, reports_file: Path
     run = read_json(tmp_path / "d.run.json")
     assert run["command"] == "draft"
     assert run["settings"] == {
-        "model": plain.model.name,
-        "prompt": plain.model.prompt.name,
+        "model": plain.name,
+        "prompt": plain.prompt.name,
+        "engine": "transformers",
         "reports_sha256": hash_file(reports_file),
         "batch_size": 8,
         "max_new_tokens": 8,
         "temperature": 0.0,
         "seed": 0,
+        "samples": 1,
+        "beams": 1,
     }
     assert run["drafts_sha256"] == hash_file(tmp_path / "d.jsonl")
     assert run["finish_reasons"] == dict(counts)
@@ -203,17 +235,17 @@ def test_drafts_of_other_settings_are_not_overwritten(plain: Drafter, reports_fi
 def stop_after(drafter: Drafter, batches: int) -> Drafter:
     """The same drafter, but interrupted before batch number `batches`."""
 
-    class Stopping:
+    class Stopping(Wrapped):
+        name = drafter.engine.name
         done = 0
-        context_tokens = drafter._engine.context_tokens
 
-        def complete(self, prompts: Any, sampling: Sampling) -> list[Completion]:
+        def complete(self, prompts: Sequence[str], sampling: Sampling) -> list[list[Completion]]:
             if self.done == batches:
                 raise KeyboardInterrupt
             self.done += 1
-            return drafter._engine.complete(prompts, sampling)
+            return super().complete(prompts, sampling)
 
-    return Drafter(drafter.model, Stopping())
+    return Drafter(Stopping(drafter.engine), drafter.prompt, drafter.name)
 
 
 @pytest.fixture
@@ -319,7 +351,7 @@ def draft_in_a_process(base: Path, reports_path: Path, out: Path, file_limit: in
     if file_limit:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
     try:
-        draft_file(Drafter(load_model(str(base), "cpu")), reports_path, out, 4, Sampling(30))
+        draft_file(load_drafter(str(base), device="cpu"), reports_path, out, 4, Sampling(30))
     except OSError as error:
         print(f"OSError of {error.filename}: {error.strerror}", file=sys.stderr)
         raise SystemExit(3) from None

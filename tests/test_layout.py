@@ -16,21 +16,22 @@ HEAVY = {"torch", "transformers", "peft", "accelerate", "sklearn", "pyarrow", "t
 # Bottom to top. A module may import those of lower rows, never of its own row or a higher one.
 LAYERS = [
     "radllama errors text console stats evaluation evaluation.html training training.averaging training.optimizer "
-    "dataset drafting engines reports.headings reports.sample_grammar clinical clinical.lexicon clinical.segment "
+    "dataset drafting reports.headings reports.sample_grammar clinical clinical.lexicon clinical.segment "
     "clinical.checks store store.tables store.migrations store.migrations.versions "
     "store.migrations.versions.r0001_keys_and_audit server",
-    "files recipe consensus evaluation.metrics evaluation.strata engines.transformers reports.archive reports.fetch "
-    "reports.sections clinical.context home store.migrate",
+    "files recipe consensus evaluation.metrics evaluation.strata reports.archive reports.fetch "
+    "engines drafting.batches reports.sections clinical.context home store.migrate",
     "reports.sample_study clinical.attributes store.migrations.env store.store server.keys",
-    "report run prompt dataset.splits training.scratch training.checkpoint reports.sample clinical.read server.audit",
+    "report run prompt dataset.splits training.scratch training.checkpoint reports.sample clinical.read server.audit "
+    "engines.streaming",
     "dataset.cleaning dataset.leaks library training.packing training.augment model evaluation.drafts reports.phi "
-    "reports.table reports.mimic_cxr clinical.label clinical.observations clinical.checks.claims "
+    "engines.transformers reports.table reports.mimic_cxr clinical.label clinical.observations clinical.checks.claims "
     "clinical.checks.flag",
     "reports.openi evaluation.trivial evaluation.faithfulness training.examples training.start "
     "clinical.checks.contradictions clinical.checks.additions clinical.checks.omissions clinical.checks.form",
     "clinical.check",
     "clinical.check_file drafting.draft",
-    "reports evaluation.measures",
+    "reports evaluation.measures drafting.load",
     "evaluation.scores evaluation.tables",
     "dataset.build evaluation.evaluate",
     "training.train evaluation.compare",

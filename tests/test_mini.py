@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from radllama.drafting.draft import Drafter
+from radllama.drafting.load import load_drafter
 from radllama.errors import InputError
-from radllama.model import EMBEDDED, load_model, model_folder
+from radllama.model import EMBEDDED, model_folder
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def folder() -> Path:
 
 @pytest.fixture(scope="module")
 def drafter() -> Drafter:
-    return Drafter(load_model())
+    return load_drafter()
 
 
 def draft(drafter: Drafter, findings: str) -> str:
@@ -83,6 +84,6 @@ def test_findings_beyond_its_context_are_refused_not_cut(drafter: Drafter) -> No
 
 
 def test_its_name_in_drafts_tells_which_weights_they_were(drafter: Drafter) -> None:
-    name: Any = drafter.model.name
+    name: Any = drafter.name
     assert name.startswith("mini@")
-    assert drafter.model.prompt.template == "plain"
+    assert drafter.prompt.template == "plain"

@@ -14,7 +14,7 @@ import torch
 from processes import start
 from safetensors.torch import load_file
 
-from radllama.drafting.draft import Drafter
+from radllama.drafting.load import load_drafter
 from radllama.engines import Sampling
 from radllama.errors import InputError
 from radllama.files import read_json, read_jsonl, write_jsonl
@@ -146,7 +146,7 @@ def test_the_model_drafts_what_training_taught_it(dataset: Path, tmp_path: Path)
         "scratch", tuning="full", scratch=shape, epochs=30, learning_rate=0.01, valid_drafts=0, weight_decay=0.0
     )
     train(taught, dataset, tmp_path / "run")
-    drafter = Drafter(load_model(str(tmp_path / "run")))
+    drafter = load_drafter(str(tmp_path / "run"))
     completion = drafter.draft("Heart size is normal. The lungs are clear. No pneumothorax.", "", Sampling(20))
     assert completion.text == "Normal chest."
     assert completion.finish_reason == "stop"

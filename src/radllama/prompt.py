@@ -112,8 +112,12 @@ def encode_prompt(prompt: Prompt, tokenizer: Any, findings: str, indication: str
     """
     if not words(findings):
         raise InputError("the findings hold no words; an impression needs findings to rest on")
+    return encode_text(tokenizer, prompt.render(findings, indication))
+
+
+def encode_text(tokenizer: Any, text: str) -> list[int]:
+    """Token ids of a rendered prompt, with the tokenizer's begin token if it has one and without an end token."""
     # split_special_tokens: a "</s>" or "<|eot_id|>" inside the findings is text like any other.
-    text = prompt.render(findings, indication)
     ids: list[int] = tokenizer(text, split_special_tokens=True)["input_ids"]
     if ids and ids[-1] == tokenizer.eos_token_id:
         ids = ids[:-1]

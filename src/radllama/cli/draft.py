@@ -15,7 +15,7 @@ def draft(
     indication: Annotated[str, typer.Option(help="Why the study was made, with --findings.")] = "",
     reports: Annotated[Path | None, typer.Option("--in", help="A .jsonl of reports, drafted into --out.")] = None,
     out: Annotated[Path | None, typer.Option(help="The .jsonl of drafts, with --in.")] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Reports a batch.")] = 32,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Reports a batch.  [default: by length]")] = None,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="A draft's greatest length.")] = 128,
     temperature: Annotated[float, typer.Option(min=0, help="0 is greedy: the likeliest words.")] = 0.0,
     seed: Annotated[int, typer.Option(help="For a temperature above 0.")] = 0,
@@ -25,12 +25,12 @@ def draft(
     one, many = findings is not None, reports is not None or out is not None
     if one == many or (many and (reports is None or out is None)):
         raise InputError("draft: give either --findings TEXT or both --in REPORTS.jsonl and --out DRAFTS.jsonl")
-    from radllama.drafting.draft import REFUSALS, Drafter, draft_file
+    from radllama.drafting.draft import REFUSALS, draft_file
+    from radllama.drafting.load import load_drafter
     from radllama.engines import Sampling
-    from radllama.model import load_model
 
     sampling = Sampling(max_new_tokens, temperature, seed)
-    drafter = Drafter(load_model(model, device))
+    drafter = load_drafter(model, device)
     if findings is not None:
         completion = drafter.draft(findings, indication, sampling)
         if completion.finish_reason == "length":

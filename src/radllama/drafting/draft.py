@@ -12,12 +12,11 @@ from typing import Any
 from tqdm import tqdm
 
 from radllama.console import note
+from radllama.drafting.batches import plan_batches
 from radllama.engines import Completion, Engine, Sampling
-from radllama.engines.transformers import TransformersEngine
 from radllama.errors import InputError
 from radllama.files import hash_file, read_json, write_jsonl
-from radllama.model import Model
-from radllama.prompt import encode_prompt
+from radllama.prompt import Prompt
 from radllama.report import Report, read_reports
 from radllama.run import write_run
 from radllama.text import is_unicode, words
@@ -44,57 +43,74 @@ class Draft:
 
 
 class Drafter:
-    """A model behind an engine: the one way from findings to a draft, for files, training and serving."""
+    """An engine and the prompt its model was tuned with: the one way from findings to a draft.
 
-    def __init__(self, model: Model, engine: Engine | None = None) -> None:
-        self.model = model
-        self._engine = engine or TransformersEngine(model.network, model.tokenizer)
+    `name` is what drafts say of the model: its folder and a hash of its weights ("mini@1a2b3c4d").
+    """
+
+    def __init__(self, engine: Engine, prompt: Prompt, name: str) -> None:
+        self.engine = engine
+        self.prompt = prompt
+        self.name = name
 
     def draft(self, findings: str, indication: str = "", sampling: Sampling | None = None) -> Completion:
         """Draft one impression. Raises InputError for findings without words or too long for the model."""
+        return self.candidates(findings, indication, sampling)[0]
+
+    def candidates(self, findings: str, indication: str = "", sampling: Sampling | None = None) -> list[Completion]:
+        """All samples or beams of one impression; the errors of `draft`."""
         sampling = sampling or Sampling()
+        return self.engine.complete([self._prompt(findings, indication, sampling)], sampling)[0]
+
+    def stream(self, findings: str, indication: str = "", sampling: Sampling | None = None) -> Iterator[str]:
+        """The text of `draft` in pieces as it is written; the errors of `draft`, before the first piece."""
+        sampling = sampling or Sampling()
+        return self.engine.stream(self._prompt(findings, indication, sampling), sampling)
+
+    def _prompt(self, findings: str, indication: str, sampling: Sampling) -> str:
         if not is_unicode(findings + indication):
             raise InputError("the findings hold bytes that are not UTF-8; pass them as UTF-8 text")
-        ids = encode_prompt(self.model.prompt, self.model.tokenizer, findings, indication)
-        if self._too_long(ids, sampling):
+        if not words(findings):
+            raise InputError("the findings hold no words; an impression needs findings to rest on")
+        prompt = self.prompt.render(findings, indication)
+        tokens = self.engine.count_tokens(prompt)
+        if self._too_long(tokens, sampling):
             raise InputError(
-                f"the findings take {len(ids)} tokens; with {sampling.max_new_tokens} for the draft the model's "
-                f"context of {self._engine.context_tokens} is exceeded; shorten them (nothing is ever cut)"
+                f"the findings take {tokens} tokens; with {sampling.max_new_tokens} for the draft the model's "
+                f"context of {self.engine.context_tokens} is exceeded; shorten them (nothing is ever cut)"
             )
-        return self._engine.complete([ids], sampling)[0]
+        return prompt
 
     def draft_batches(
-        self, reports: Sequence[Report], batch_size: int, sampling: Sampling, skip: int = 0
+        self, reports: Sequence[Report], sampling: Sampling, batch_size: int | None = None, skip: int = 0
     ) -> Iterator[dict[int, Draft]]:
         """Draft all reports in batches of like length: yields {index in `reports`: draft} for each batch.
 
-        Batches depend on the reports and settings alone, and the first `skip` are passed over: a resumed
-        file is drafted in the same batches as an undisturbed one, so that its drafts are the same.
+        A batch holds `batch_size` reports, or what the token budget holds (see `plan_batches`). Batches
+        depend on the reports and settings alone, and the first `skip` are passed over: a resumed file is
+        drafted in the same batches as an undisturbed one, whatever an engine promises.
         """
-        prompts = {i: self._encode(report) for i, report in enumerate(reports)}
-        refused = {i: NO_FINDINGS for i, ids in prompts.items() if not ids}
-        refused |= {i: TOO_LONG for i, ids in prompts.items() if ids and self._too_long(ids, sampling)}
-        order = sorted((i for i in prompts if i not in refused), key=lambda i: (len(prompts[i]), i))
-        batches = [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
+        prompts = {i: self.prompt.render(one.findings, one.indication) for i, one in enumerate(reports)}
+        refused = {i: NO_FINDINGS for i, one in enumerate(reports) if not words(one.findings)}
+        tokens = {i: self.engine.count_tokens(prompts[i]) for i in prompts if i not in refused}
+        refused |= {i: TOO_LONG for i, count in tokens.items() if self._too_long(count, sampling)}
+        lengths = {i: count for i, count in tokens.items() if i not in refused}
+        candidates = max(sampling.samples, sampling.beams)
+        batches = plan_batches(lengths, sampling.max_new_tokens * candidates, batch_size)
         if refused:
-            batches.insert(0, list(refused))
+            batches.insert(0, sorted(refused))
         for batch in batches[skip:]:
             if batch[0] in refused:
                 completions = [Completion("", refused[i]) for i in batch]
             else:
-                completions = self._engine.complete([prompts[i] for i in batch], sampling)
+                completions = [found[0] for found in self.engine.complete([prompts[i] for i in batch], sampling)]
             yield {
                 i: self._record(reports[i], completion, sampling)
                 for i, completion in zip(batch, completions, strict=True)
             }
 
-    def _encode(self, report: Report) -> list[int]:
-        if not words(report.findings):
-            return []
-        return encode_prompt(self.model.prompt, self.model.tokenizer, report.findings, report.indication)
-
-    def _too_long(self, ids: list[int], sampling: Sampling) -> bool:
-        return len(ids) + sampling.max_new_tokens > self._engine.context_tokens
+    def _too_long(self, tokens: int, sampling: Sampling) -> bool:
+        return tokens + sampling.max_new_tokens > self.engine.context_tokens
 
     def _record(self, report: Report, completion: Completion, sampling: Sampling) -> Draft:
         return Draft(
@@ -102,15 +118,15 @@ class Drafter:
             findings=report.findings,
             reference=report.impression or None,
             draft=completion.text,
-            model=self.model.name,
-            prompt=self.model.prompt.name,
+            model=self.name,
+            prompt=self.prompt.name,
             seed=sampling.seed,
             finish_reason=completion.finish_reason,
         )
 
 
 def draft_file(
-    drafter: Drafter, reports_path: Path, out: Path, batch_size: int = 32, sampling: Sampling | None = None
+    drafter: Drafter, reports_path: Path, out: Path, batch_size: int | None = None, sampling: Sampling | None = None
 ) -> Counter[str]:
     """Draft every report of a `.jsonl` file into `out`, in the file's order; returns the finish reasons' counts.
 
@@ -121,8 +137,9 @@ def draft_file(
     if not reports_path.is_file():
         raise InputError(f"{reports_path}: no such file")
     settings = {
-        "model": drafter.model.name,
-        "prompt": drafter.model.prompt.name,
+        "model": drafter.name,
+        "prompt": drafter.prompt.name,
+        "engine": drafter.engine.name,
         "reports_sha256": hash_file(reports_path),
         "batch_size": batch_size,
         **asdict(sampling),
@@ -141,7 +158,7 @@ def draft_file(
     done = partial.read()
     rows = {i: row for batch in done for i, row in batch.items()}
     with tqdm(total=len(reports), initial=len(rows), unit="report", desc="drafting", file=sys.stderr) as bar:
-        for batch in drafter.draft_batches(reports, batch_size, sampling, skip=len(done)):
+        for batch in drafter.draft_batches(reports, sampling, batch_size, skip=len(done)):
             new = {i: asdict(draft) for i, draft in batch.items()}
             partial.append(new)
             rows |= new

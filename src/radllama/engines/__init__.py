@@ -1,35 +1,72 @@
-"""Engines: token ids of prompts in, token ids of drafts out. Chosen by name, never guessed."""
+"""Engines: prompts in, drafts out, as text on both sides. Chosen by name, never guessed."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
+
+from radllama.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How tokens are chosen: greedy at temperature 0, else sampled under `seed`."""
+    """How tokens are chosen, and how many candidates are made of each prompt.
+
+    Temperature 0 follows the likeliest words: greedily, or with `beams` > 1 by beam search, which gives
+    that many candidates, the best first. A temperature above 0 draws `samples` candidates under `seed`.
+    """
 
     max_new_tokens: int = 128
     temperature: float = 0.0
     seed: int = 0
+    samples: int = 1
+    beams: int = 1
+
+    def __post_init__(self) -> None:
+        if self.samples > 1 and not self.temperature:
+            raise InputError("several samples need a temperature above 0; at 0 they would all be the same")
+        if self.beams > 1 and self.temperature:
+            raise InputError("beams need temperature 0; with a temperature above 0, ask for samples")
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What an engine made of one prompt. finish_reason: "stop" (the end token came) or "length"."""
+    """What an engine made of one prompt. finish_reason: "stop" (the end token came) or "length".
+
+    logprob: the natural logarithm of the draft's probability at temperature 1, its end token included;
+    None where the engine is not told. tokens: how many tokens that sum is over.
+    """
 
     text: str
     finish_reason: str
+    logprob: float | None = field(default=None, compare=False)
+    tokens: int = field(default=0, compare=False)
 
 
 class Engine(Protocol):
-    """The one thing that every engine can do."""
+    """The few things that every engine can do."""
+
+    @property
+    def name(self) -> str:
+        """What a run file records: the engine and, where it has several, its precision."""
+        ...
 
     @property
     def context_tokens(self) -> int:
         """Prompt and draft together must fit this many tokens."""
         ...
 
-    def complete(self, prompts: Sequence[list[int]], sampling: Sampling) -> list[Completion]:
-        """Complete each prompt of one batch, in order."""
+    def count_tokens(self, prompt: str) -> int:
+        """How many tokens of the context a prompt takes."""
+        ...
+
+    def complete(self, prompts: Sequence[str], sampling: Sampling) -> list[list[Completion]]:
+        """The candidates of each prompt of one batch, in order: `samples` or `beams` of them, else one.
+
+        A candidate depends on its prompt and the sampling alone, not on its batch, as far as
+        docs/engines.md says that the engine can promise it.
+        """
+        ...
+
+    def stream(self, prompt: str, sampling: Sampling) -> Iterator[str]:
+        """The text of the prompt's first candidate, in pieces as they are written."""
         ...

@@ -1,19 +1,34 @@
 """The reference engine: `generate` of Hugging Face transformers, on the model as it was trained."""
 
+import hashlib
+import queue
 import sys
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
-from radllama.engines import Completion, Sampling
+from radllama.engines import Completion, Engine, Sampling
+from radllama.engines.streaming import stream_text
+from radllama.prompt import encode_text
+
+# Rounding differs with the shape of a batch. Two tokens whose logits lie closer than this may change
+# places, so the draft is then made alone; far above what float32 loses, and see docs/engines.md for others.
+_NEAR_TIE = 1e-3
+_CALL_OPTIONS = {"logits_processor", "streamer", "stopping_criteria"}  # the rest belongs into GenerationConfig
 
 
-class TransformersEngine:
+class TransformersEngine(Engine):
     """Completes batches with one network; prompts are padded on the left."""
+
+    name = "transformers"
 
     def __init__(self, network: Any, tokenizer: Any) -> None:
         self._network = network
         self._tokenizer = tokenizer
+        self._ends = _end_ids(network, tokenizer)
+        self._pad = _pad_id(tokenizer)
 
     @property
     def context_tokens(self) -> int:
@@ -21,53 +36,202 @@ class TransformersEngine:
         config = self._network.config.get_text_config()
         return int(getattr(config, "max_position_embeddings", sys.maxsize))
 
-    def complete(self, prompts: Sequence[list[int]], sampling: Sampling) -> list[Completion]:
-        """Complete each prompt; the batch's composition is the caller's, so a repeat gives the same text."""
+    def count_tokens(self, prompt: str) -> int:
+        """How many tokens the prompt takes."""
+        return len(encode_text(self._tokenizer, prompt))
+
+    def complete(self, prompts: Sequence[str], sampling: Sampling) -> list[list[Completion]]:
+        """The candidates of each prompt. What rounding could have decided in a batch is completed alone."""
+        encoded = [encode_text(self._tokenizer, prompt) for prompt in prompts]
+        if sampling.beams > 1:  # a beam search has too many near ties to look for: one prompt at a time
+            return [self._search(ids, sampling) for ids in encoded]
+        rows = [_Row(ids, sample) for ids in encoded for sample in range(sampling.samples)]
+        found = self._generate(rows, sampling)
+        if len(rows) > 1:
+            for i, (_, margin) in enumerate(found):
+                if margin < _NEAR_TIE:
+                    found[i] = self._generate([rows[i]], sampling)[0]
+        completions = [completion for completion, _ in found]
+        return [completions[at : at + sampling.samples] for at in range(0, len(rows), sampling.samples)]
+
+    def stream(self, prompt: str, sampling: Sampling) -> Iterator[str]:
+        """The first candidate in pieces; an iterator that is closed early stops the network."""
+        tokens = self._tokens(_Row(encode_text(self._tokenizer, prompt), 0), sampling)
+        try:
+            yield from stream_text(tokens, self._decode)
+        finally:
+            tokens.close()
+
+    def _tokens(self, row: "_Row", sampling: Sampling) -> Generator[int]:
+        """Token ids as they are chosen, without the end token. `generate` runs in a thread of its own."""
+        passed: queue.SimpleQueue[int | BaseException | None] = queue.SimpleQueue()
+        stopped = threading.Event()
+
+        def run() -> None:
+            try:
+                self._generate([row], sampling, watch=_Watch(passed, stopped))
+                passed.put(None)
+            except BaseException as error:  # raised again where somebody reads
+                passed.put(error)
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        try:
+            while (token := passed.get()) is not None:
+                if isinstance(token, BaseException):
+                    raise token
+                if token not in self._ends:
+                    yield token
+        finally:
+            stopped.set()
+            thread.join()
+
+    def _generate(
+        self, rows: Sequence["_Row"], sampling: Sampling, watch: "_Watch | None" = None
+    ) -> list[tuple[Completion, float]]:
+        """Each row's completion, and the smallest distance by which one of its tokens was chosen."""
+        choice = _Choice(rows, sampling, self._ends)
+        watching = {"streamer": watch, "stopping_criteria": [watch]} if watch else {}
+        output = self._run([row.prompt for row in rows], sampling, logits_processor=[choice], **watching)
+        return [
+            (self._completion(ids.tolist(), logprob), margin)
+            for ids, logprob, margin in zip(output.sequences, choice.logprobs, choice.margins, strict=True)
+        ]
+
+    def _search(self, prompt: list[int], sampling: Sampling) -> list[Completion]:
+        """The candidates of a beam search, by their mean log-probability a token."""
+        beams = {"num_beams": sampling.beams, "num_return_sequences": sampling.beams, "length_penalty": 1.0}
+        output = self._run([prompt], sampling, output_scores=True, **beams)
+        found = [self._completion(ids.tolist(), 0.0) for ids in output.sequences]
+        means = output.sequences_scores.tolist()
+        return [replace(one, logprob=mean * one.tokens) for one, mean in zip(found, means, strict=True)]
+
+    def _run(self, prompts: Sequence[list[int]], sampling: Sampling, **options: Any) -> Any:
+        """`generate` on prompts padded on the left; `sequences` of its answer holds the new tokens alone."""
         import torch
-
-        width = max(len(prompt) for prompt in prompts)
-        pad, ends = self._pad_id(), self._end_ids()
-        device = self._network.device
-        ids = torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt in prompts], device=device)
-        mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
-        torch.manual_seed(sampling.seed)
-        with torch.inference_mode(), _no_defaults(self._network):
-            output = self._network.generate(
-                input_ids=ids,
-                attention_mask=mask,
-                generation_config=self._generation_config(sampling, pad, ends),
-            )
-        return [self._completion(row[width:].tolist(), ends) for row in output]
-
-    def _completion(self, ids: list[int], ends: set[int]) -> Completion:
-        stop = next((i for i, token in enumerate(ids) if token in ends), None)
-        text = self._tokenizer.decode(ids[:stop], skip_special_tokens=True).strip()
-        return Completion(text, "length" if stop is None else "stop")
-
-    def _generation_config(self, sampling: Sampling, pad: int, ends: set[int]) -> Any:
         from transformers import GenerationConfig
 
-        chosen: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
-        if sampling.temperature > 0:
-            chosen = {"do_sample": True, "temperature": sampling.temperature, "top_p": 1.0, "top_k": 0}
-        return GenerationConfig(
-            max_new_tokens=sampling.max_new_tokens, pad_token_id=pad, eos_token_id=sorted(ends), **chosen
+        width = max(len(prompt) for prompt in prompts)
+        device = self._network.device
+        calls = {name: options.pop(name) for name in _CALL_OPTIONS & options.keys()}
+        config = GenerationConfig(
+            max_new_tokens=sampling.max_new_tokens,
+            pad_token_id=self._pad,
+            eos_token_id=sorted(self._ends),
+            return_dict_in_generate=True,
+            do_sample=False,  # chance comes in through the logits: see _Choice
+            **options,
         )
+        with torch.inference_mode(), _no_defaults(self._network):
+            output = self._network.generate(
+                input_ids=torch.tensor([[self._pad] * (width - len(ids)) + ids for ids in prompts], device=device),
+                attention_mask=torch.tensor(
+                    [[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts], device=device
+                ),
+                generation_config=config,
+                **calls,
+            )
+        output.sequences = output.sequences[:, width:]
+        return output
 
-    def _end_ids(self) -> set[int]:
-        # Chat models end a turn with a token of their own, which their generation settings name.
-        named = getattr(self._network, "generation_config", None)
-        extra = named.eos_token_id if named is not None else None
-        ids = {self._tokenizer.eos_token_id}
-        return ids | (set(extra) if isinstance(extra, list) else {extra} if extra is not None else set())
+    def _completion(self, ids: list[int], logprob: float) -> Completion:
+        stop = next((i for i, token in enumerate(ids) if token in self._ends), None)
+        reason, tokens = ("length", len(ids)) if stop is None else ("stop", stop + 1)
+        return Completion(self._decode(ids[:stop]).strip(), reason, logprob, tokens)
 
-    def _pad_id(self) -> int:
-        # Masked out in any case; never the end token, which would hide where a draft stopped.
-        tokenizer = self._tokenizer
-        for candidate in (tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.bos_token_id):
-            if candidate is not None and candidate != tokenizer.eos_token_id:
-                return int(candidate)
-        return 0 if tokenizer.eos_token_id else 1
+    def _decode(self, ids: list[int]) -> str:
+        return str(self._tokenizer.decode(ids, skip_special_tokens=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One sequence to be written: a prompt's token ids, and which of its samples it is."""
+
+    prompt: list[int]
+    sample: int
+
+
+class _Choice:
+    """Chooses the tokens of a batch of rows, and keeps their log-probabilities and how near it was.
+
+    Sampling is done by Gumbel's trick: the likeliest token after noise is added to the logits is a
+    sample of their softmax. Each row draws its noise from a generator of its own, seeded by the seed,
+    the prompt and the sample's number, so that its batch does not matter.
+    """
+
+    def __init__(self, rows: Sequence[_Row], sampling: Sampling, ends: set[int]) -> None:
+        self.logprobs = [0.0] * len(rows)
+        self.margins = [float("inf")] * len(rows)
+        self._alive = list(range(len(rows)))
+        self._ends = ends
+        self._temperature = sampling.temperature
+        self._noise = [_generator(row, sampling.seed) for row in rows] if sampling.temperature else []
+
+    def __call__(self, _ids: Any, logits: Any) -> Any:
+        """Logits of the next token, (rows, vocabulary), with the noise that decides a sample."""
+        import torch
+
+        alive = torch.tensor(self._alive, device=logits.device)
+        if self._noise:
+            drawn = [torch.empty(logits.shape[1]).exponential_(generator=self._noise[i]) for i in self._alive]
+            noisy = logits.index_add(0, alive, torch.stack(drawn).to(logits.device).log(), alpha=-self._temperature)
+        else:
+            noisy = logits
+        best = noisy[alive].topk(2)
+        tokens = best.indices[:, :1]
+        logprobs = logits[alive].log_softmax(-1).gather(1, tokens)[:, 0].tolist()
+        margins = (best.values[:, 0] - best.values[:, 1]).tolist()
+        for i, logprob, margin in zip(self._alive, logprobs, margins, strict=True):
+            self.logprobs[i] += logprob
+            self.margins[i] = min(self.margins[i], margin)
+        ended = {i for i, (token,) in zip(self._alive, tokens.tolist(), strict=True) if token in self._ends}
+        self._alive = [i for i in self._alive if i not in ended]
+        return noisy
+
+
+class _Watch:
+    """What `generate` tells of its tokens as they come, and asks whether to stop."""
+
+    def __init__(self, passed: "queue.SimpleQueue[int | BaseException | None]", stopped: threading.Event) -> None:
+        self._passed = passed
+        self._stopped = stopped
+        self._prompt_seen = False
+
+    def put(self, value: Any) -> None:
+        """The prompt, once, then each new token."""
+        if self._prompt_seen:
+            self._passed.put(int(value))
+        self._prompt_seen = True
+
+    def end(self) -> None:
+        """The last token was put."""
+
+    def __call__(self, ids: Any, _scores: Any, **_: Any) -> Any:
+        """Whether each row is done, as `generate` asks after every token."""
+        return ids.new_full((len(ids),), self._stopped.is_set()).bool()
+
+
+def _generator(row: _Row, seed: int) -> Any:
+    import torch
+
+    digest = hashlib.sha256(repr((seed, row.sample, row.prompt)).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+
+
+def _end_ids(network: Any, tokenizer: Any) -> set[int]:
+    # Chat models end a turn with a token of their own, which their generation settings name.
+    named = getattr(network, "generation_config", None)
+    extra = named.eos_token_id if named is not None else None
+    ids = {tokenizer.eos_token_id}
+    return ids | (set(extra) if isinstance(extra, list) else {extra} if extra is not None else set())
+
+
+def _pad_id(tokenizer: Any) -> int:
+    # Masked out in any case; never the end token, which would hide where a draft stopped.
+    for candidate in (tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.bos_token_id):
+        if candidate is not None and candidate != tokenizer.eos_token_id:
+            return int(candidate)
+    return 0 if tokenizer.eos_token_id else 1
 
 
 @contextmanager

@@ -18,10 +18,11 @@ from radllama.console import note
 from radllama.dataset.build import read_split
 from radllama.drafting.draft import Drafter
 from radllama.engines import Sampling
+from radllama.engines.transformers import TransformersEngine
 from radllama.errors import InputError
 from radllama.evaluation.metrics import rouge
 from radllama.files import hash_file, write_jsonl
-from radllama.model import SETTINGS_FILE, Model, save_model
+from radllama.model import SETTINGS_FILE, save_model
 from radllama.prompt import Example, make_prompt
 from radllama.recipe import Recipe
 from radllama.report import Report
@@ -208,8 +209,8 @@ class _Training:
 
     def _draft(self, reports: Sequence[Report]) -> float:
         """Draft reports into `drafts/`, where they can be read; returns the mean ROUGE-1 (unstemmed F1)."""
-        drafter = Drafter(Model("in-training", self.network, self.tokenizer, self.prompt))
-        batches = drafter.draft_batches(reports, batch_size=32, sampling=Sampling())
+        drafter = Drafter(TransformersEngine(self.network, self.tokenizer), self.prompt, "in-training")
+        batches = drafter.draft_batches(reports, Sampling())
         drafts = [draft for batch in batches for draft in batch.values()]
         path = self.out / "drafts" / f"step-{self.state['step']:07d}.jsonl"
         write_jsonl(path, (asdict(draft) for draft in drafts))
