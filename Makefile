@@ -10,7 +10,7 @@ OPENI  ?= indiana_reports.csv
 CHEXPERT ?= chexpert_findings_labels.csv
 RUNS   ?= runs
 
-.PHONY: help setup demo test check format mini bench bench-startup bench-data bench-mini bench-dev-split bench-label clean
+.PHONY: help setup demo test check format mini bench bench-startup bench-data bench-mini bench-dev-split bench-label bench-check clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -66,6 +66,9 @@ bench-dev-split: $(VENV)/.core  ## Show how the development split's seed was cho
 
 bench-label: $(VENV)/.core  ## Hold our labels against CheXpert's: make bench-label OPENI=... CHEXPERT=labels.csv
 	$(BIN)/python bench/label.py --openi $(OPENI) --chexpert $(CHEXPERT)
+
+bench-check: $(VENV)/.core  ## Count the faults the checks find in corrupted impressions: make bench-check OPENI=...
+	$(BIN)/python bench/check.py --openi $(OPENI)
 
 clean:  ## Remove the environment and everything made
 	rm -rf $(VENV) demo $(RUNS) build dist

@@ -14,6 +14,8 @@ from radllama.clinical.lexicon import Hit, Lexicon
 
 _PLACED_BEFORE = re.compile(r"\b(?:in|at|on|of|along|within|over|overlying|involving|throughout|near)\b")
 _JOINT = re.compile(r"\b(?:and|but|with|however|without)\b|[,;]")
+# "The lungs are mildly hyperinflated": a degree right before a mention is the mention's.
+_QUALIFIES = re.compile(r" (?:(?!(?:in|at|on|of|and|or)\b)\w+ )?")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
@@ -32,7 +34,7 @@ def assign(sentence: str, found: Sequence[Found], lexicon: Lexicon) -> list[Attr
     assigned = [Attributes() for _ in found]
     for name in ("side", "place", "severity", "change"):
         for hit in lexicon.attributes[name].find(sentence):
-            owner = _owner(sentence, hit, found)
+            owner = _owner(sentence, name, hit, found)
             if owner is not None:
                 getattr(assigned[owner], name).append(hit)
     return assigned
@@ -59,12 +61,14 @@ def owner_of_measurement(hit: Hit, found: Sequence[Found]) -> int | None:
     return None
 
 
-def _owner(sentence: str, hit: Hit, found: Sequence[Found]) -> int | None:
+def _owner(sentence: str, name: str, hit: Hit, found: Sequence[Found]) -> int | None:
     for i, one in enumerate(found):
         if one.hit.start <= hit.start and hit.end <= one.hit.end:
             return i  # inside the name itself: "left atrial enlargement"
     before = max((i for i, one in enumerate(found) if one.hit.end <= hit.start), default=None)
     after = min((i for i, one in enumerate(found) if one.hit.start >= hit.end), default=None)
+    if name == "severity" and after is not None and _QUALIFIES.fullmatch(sentence[hit.end : found[after].hit.start]):
+        return after
     if before is not None:
         gap = sentence[found[before].hit.end : hit.start]
         if not _JOINT.search(gap) and (after is None or _PLACED_BEFORE.search(gap) or _predicate(gap)):

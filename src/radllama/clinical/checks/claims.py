@@ -13,7 +13,7 @@ from importlib.resources import files
 import yaml
 
 from radllama.clinical.lexicon import load_lexicon
-from radllama.clinical.read import Mention, Reading, Span, read
+from radllama.clinical.read import Mention, Reading, Span, Word, read
 
 BOTH = frozenset({"left", "right"})
 _SIDES = {"left": frozenset({"left"}), "right": frozenset({"right"}), "bilateral": BOTH}
@@ -21,11 +21,17 @@ _SIDES = {"left": frozenset({"left"}), "right": frozenset({"right"}), "bilateral
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """`checks.yaml`, compiled. `related` maps each topic to those that support it, itself included."""
+    """`checks.yaml`, compiled.
+
+    `related` maps each topic to those that support it, itself included; `denied_together` to those whose denial
+    denies it.
+    """
 
     topics: Mapping[str, str]
     related: Mapping[str, frozenset[str]]
+    denied_together: Mapping[str, frozenset[str]]
     must_repeat: frozenset[str]
+    acute: frozenset[str]
     minor: re.Pattern[str]
     limiting: re.Pattern[str]
     limits_content: re.Pattern[str]
@@ -45,13 +51,24 @@ def load_rules() -> Rules:
             related[name].update(group)
     for name, others in data["supported_by"].items():
         related[name].update(others)
-    named = {*data["topics"], *data["topics"].values(), *data["must_repeat"], *related, *set().union(*related.values())}
+    together = {name: frozenset(group) for group in data["denied_together"] for name in group}
+    named = {
+        *data["topics"],
+        *data["topics"].values(),
+        *data["must_repeat"],
+        *data["acute"],
+        *together,
+        *related,
+        *set().union(*related.values()),
+    }
     if unknown := named - set(concepts):
         raise ValueError(f"checks.yaml: no such concept: {sorted(unknown)}")
     return Rules(
         topics=data["topics"],
         related={name: frozenset(others) for name, others in related.items()},
+        denied_together={name: together.get(name, frozenset({name})) for name in related},
         must_repeat=frozenset(data["must_repeat"]),
+        acute=frozenset(data["acute"]),
         **{
             name: _any_of(data[name])
             for name in ("minor", "limiting", "limits_content", "cut_off", "not_an_impression", "radiology")
@@ -68,7 +85,6 @@ def _any_of(terms: list[str]) -> re.Pattern[str]:
 class Claim:
     """What one mention says of its topic: value 1 asserted, 0 denied, -1 doubted.
 
-    `sides` holds left and right as they are said of it (both for "bilateral", none where no side is named),
     `severities` the ranks 0 (trace) to 3 (large). `limits` are the words that leave a denial open for the rest: "no
     large effusion" denies no small one.
     """
@@ -76,7 +92,7 @@ class Claim:
     topic: str
     value: int
     mention: Mention
-    sides: frozenset[str]
+    side_words: tuple[Word, ...]
     severities: frozenset[int]
     limits: frozenset[str]
 
@@ -84,6 +100,11 @@ class Claim:
     def span(self) -> Span:
         """Where the mention stands."""
         return self.mention.span
+
+    @property
+    def sides(self) -> frozenset[str]:
+        """Left and right as they are said of it: both for "bilateral", none where no side is named."""
+        return frozenset().union(*(_SIDES[word.value] for word in self.side_words))
 
     @property
     def says_it_is_there(self) -> bool:
@@ -113,14 +134,33 @@ def parse_section(text: str, reading: Reading | None = None) -> Section:
     rules = load_rules()
     claims = []
     for mention in reading.mentions:
-        if mention.value is None:
+        if mention.value is None or _is_stable_organ(text, mention):
             continue
         topic = rules.topics.get(mention.concept.name, mention.concept.name)
-        sides: frozenset[str] = frozenset().union(*(_SIDES[word.value] for word in mention.side))
+        side_words = mention.side or _side_of_lung(text, mention, reading)
         limits: frozenset[str] = frozenset()
         if mention.value == 0:
             start = min(mention.span[0], mention.cue[0]) if mention.cue else mention.span[0]
             limits = frozenset(word.lower() for word in rules.limiting.findall(text, start, mention.span[1]))
         ranks = frozenset(_RANKS[word.value] for word in mention.severity)
-        claims.append(Claim(topic, mention.value, mention, sides, ranks, limits))
+        claims.append(Claim(topic, mention.value, mention, side_words, ranks, limits))
     return Section(text, reading, tuple(claims))
+
+
+def _is_stable_organ(text: str, mention: Mention) -> bool:
+    # "The mediastinum is unchanged" says nothing of how it is, in contrast to a borderline one.
+    if mention.concept.kind != "organ" or mention.value != -1 or mention.cue is None:
+        return False
+    states = load_lexicon().states.find(text[slice(*mention.cue)].lower())
+    return bool(states) and all(state.what == "stable" for state in states)
+
+
+_IN = re.compile(r"[^,;.]{0,25}\b(?:in|within|at|of|over|overlying|throughout|involving)\b[^,;.]{0,12}", re.IGNORECASE)
+
+
+def _side_of_lung(text: str, mention: Mention, reading: Reading) -> tuple[Word, ...]:
+    """The side of the lung that a mention is placed in ("opacity in the left lung"): it was read as the lung's."""
+    for other in reading.mentions:
+        if other.concept.name == "Lungs" and other.span[0] >= mention.span[1] and other.sentence == mention.sentence:
+            return other.side if _IN.fullmatch(text, mention.span[1], other.span[0]) else ()
+    return ()

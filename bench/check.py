@@ -1,0 +1,115 @@
+"""Put seeded faults into radiologists' impressions and count those that the checks find. Ends with a RESULT line.
+
+One corruption of each kind is made of every impression that offers a place for it (`corrupt.py`). It counts as found
+when the checks raise more flags of its kind than on the untouched impression; a finding added where the findings deny
+it may be told as "negation" too. False alarms are flags on the untouched impressions. The rules were tuned on the
+train part of the split; the figures are of the development split (valid), unless `--part train` asks for the other.
+"""
+
+import argparse
+import json
+import random
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from corrupt import CORRUPTIONS
+
+from radllama.clinical.check import FLAG_KINDS, Checker, Flag
+from radllama.dataset.build import build_dataset
+from radllama.report import Report, read_reports
+
+BARS = {kind: 0.95 if kind in ("side", "negation", "measurement") else 0.85 for kind in FLAG_KINDS}
+STRICT = ("side", "negation", "measurement")
+
+
+def main() -> None:
+    """Corrupt, check, count."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--openi", type=Path, required=True, help="the .tgz, a folder of its XML, or the Kaggle CSV")
+    parser.add_argument("--part", choices=("train", "valid"), default="valid")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--show", type=Path, help="write a sample of misses and false alarms here; holds report text")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        reports = read_part(options.openi, Path(folder), options.part)
+    sample: list[dict[str, Any]] = []
+    made, found = Counter[str](), Counter[str]()
+    alarms = Counter[str]()
+    for report in reports:
+        checker = Checker(report.findings)
+        before = checker.check(report.impression)
+        alarms.update({flag.kind for flag in before})
+        alarms["strict"] += any(flag.kind in STRICT for flag in before)
+        alarms["any"] += bool(before)
+        if before:
+            sample.append({"what": "false alarm", **show(report, report.impression, before)})
+        for kind, corrupt in CORRUPTIONS.items():
+            corrupted = corrupt(report.findings, report.impression, random.Random(f"{options.seed} {kind} {report.id}"))
+            if corrupted is None or corrupted == report.impression:
+                continue
+            made[kind] += 1
+            after = checker.check(corrupted)
+            hit = count(after, kind) > count(before, kind)
+            found[kind] += hit
+            if not hit:
+                sample.append({"what": f"missed {kind}", **show(report, corrupted, after)})
+    seconds = time_pairs(reports)
+    if options.show:
+        options.show.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in sample))
+    recall = {kind: round(found[kind] / made[kind], 4) if made[kind] else None for kind in FLAG_KINDS}
+    rates = {kind: round(alarms[kind] / len(reports), 4) for kind in (*FLAG_KINDS, "strict", "any")}
+    print(f"{'kind':<16}{'corrupted':>10}{'found':>8}{'recall':>9}{'bar':>6}{'false alarms':>15}")
+    for kind in FLAG_KINDS:
+        print(f"{kind:<16}{made[kind]:>10}{found[kind]:>8}{recall[kind] or 0:>9.3f}{BARS[kind]:>6}{rates[kind]:>15.3f}")
+    print(f"untouched flagged: {rates['strict']:.3f} by side, negation or measurement, {rates['any']:.3f} by any")
+    result = {
+        "part": options.part,
+        "reports": len(reports),
+        "corrupted": dict(made),
+        "recall": recall,
+        "false_alarms": rates,
+        "pairs_per_second": round(len(reports) / seconds),
+    }
+    print("RESULT", json.dumps(result))
+
+
+def read_part(openi: Path, folder: Path, part: str) -> list[Report]:
+    """One part of the ImpressionGPT split without its test reports, as `data build` makes it."""
+    build_dataset("openi", openi, folder / "data", split="impressiongpt")
+    return list(read_reports(folder / "data" / f"{part}.jsonl"))
+
+
+def count(flags: list[Flag], kind: str) -> int:
+    """How many flags tell of a corruption of this kind."""
+    kinds = ("unsupported", "negation") if kind == "unsupported" else (kind,)
+    return sum(flag.kind in kinds for flag in flags)
+
+
+def show(report: Report, draft: str, flags: list[Flag]) -> dict[str, Any]:
+    """A line of the sample."""
+    told = [flag.to_json() for flag in flags]
+    return {
+        "id": report.id,
+        "findings": report.findings,
+        "impression": report.impression,
+        "draft": draft,
+        "flags": told,
+    }
+
+
+def time_pairs(reports: list[Report]) -> float:
+    """Seconds to read and check every pair, nothing kept from before but the compiled lexicon."""
+    from radllama.clinical.read import _read_sentence
+
+    _read_sentence.cache_clear()
+    begin = time.perf_counter()
+    for report in reports:
+        Checker(report.findings).check(report.impression)
+    return time.perf_counter() - begin
+
+
+if __name__ == "__main__":
+    main()
