@@ -10,7 +10,7 @@ from radllama.files import read_json, write_json
 from radllama.text import words
 
 PROMPT_FILE = "prompt.json"
-_INSTRUCTION = "Derive the impression from findings in the radiology report"
+INSTRUCTION = "Derive the impression from findings in the radiology report"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +51,14 @@ TEMPLATES = {
         template="paper",
         before="Below is an instruction that describes a task, paired with an input that provides further "
         "context. Write a response that appropriately completes the request.\n\n"
-        f"### Instruction:\n{_INSTRUCTION}\n\n### Input:\n",
+        f"### Instruction:\n{INSTRUCTION}\n\n### Input:\n",
         after="\n\n### Response:\n",
     ),
     # The dialogue format that Llama 2's chat models were tuned on; the tokenizer adds the <s>.
     "llama2-chat": Prompt(
         template="llama2-chat",
         before="[INST] <<SYS>>\nYou draft the impression of a radiology report. Answer with the impression alone."
-        f"\n<</SYS>>\n\n{_INSTRUCTION}.\n\n",
+        f"\n<</SYS>>\n\n{INSTRUCTION}.\n\n",
         after=" [/INST]",
         completion=" {impression}",
     ),

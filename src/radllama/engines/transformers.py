@@ -4,7 +4,7 @@ import hashlib
 import queue
 import sys
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,12 +20,17 @@ _CALL_OPTIONS = {"logits_processor", "streamer", "stopping_criteria"}  # the res
 
 
 class TransformersEngine(Engine):
-    """Completes batches with one network; prompts are padded on the left."""
+    """Completes batches with one network; prompts are padded on the left.
+
+    `encode(tokenizer, prompt)` gives a prompt's token ids; another is needed where the prompt's text holds what
+    must become special tokens, as chat templates write them.
+    """
 
     name = "transformers"
 
-    def __init__(self, network: Any, tokenizer: Any) -> None:
+    def __init__(self, network: Any, tokenizer: Any, encode: Callable[[Any, str], list[int]] = encode_text) -> None:
         self._network = network
+        self._encode = encode
         self._tokenizer = tokenizer
         self._ends = _end_ids(network, tokenizer)
         self._pad = _pad_id(tokenizer)
@@ -38,11 +43,11 @@ class TransformersEngine(Engine):
 
     def count_tokens(self, prompt: str) -> int:
         """How many tokens the prompt takes."""
-        return len(encode_text(self._tokenizer, prompt))
+        return len(self._encode(self._tokenizer, prompt))
 
     def complete(self, prompts: Sequence[str], sampling: Sampling) -> list[list[Completion]]:
         """The candidates of each prompt. What rounding could have decided in a batch is completed alone."""
-        encoded = [encode_text(self._tokenizer, prompt) for prompt in prompts]
+        encoded = [self._encode(self._tokenizer, prompt) for prompt in prompts]
         if sampling.beams > 1:  # a beam search has too many near ties to look for: one prompt at a time
             return [self._search(ids, sampling) for ids in encoded]
         rows = [_Row(ids, sample) for ids in encoded for sample in range(sampling.samples)]
@@ -56,7 +61,7 @@ class TransformersEngine(Engine):
 
     def stream(self, prompt: str, sampling: Sampling) -> Iterator[str]:
         """The first candidate in pieces; an iterator that is closed early stops the network."""
-        tokens = self._tokens(_Row(encode_text(self._tokenizer, prompt), 0), sampling)
+        tokens = self._tokens(_Row(self._encode(self._tokenizer, prompt), 0), sampling)
         try:
             yield from stream_text(tokens, self._decode)
         finally:

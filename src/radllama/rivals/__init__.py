@@ -1,0 +1,1 @@
+"""Models that were not tuned here, asked under the conditions of ours: how they are asked, and what is kept."""
