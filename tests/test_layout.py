@@ -20,14 +20,15 @@ LAYERS = [
     "clinical.checks store store.tables store.migrations store.migrations.versions "
     "store.migrations.versions.r0001_keys_and_audit server",
     "files recipe consensus evaluation.metrics evaluation.strata reports.archive reports.fetch "
-    "engines drafting.batches reports.sections clinical.context home store.migrate",
-    "reports.sample_study clinical.attributes store.migrations.env store.store server.keys",
+    "engines drafting.batches reports.sections clinical.context home store.migrate "
+    "engines.post engines.cassette rivals rivals.tidy",
+    "engines.openai reports.sample_study clinical.attributes store.migrations.env store.store server.keys",
     "report run prompt dataset.splits training.scratch training.checkpoint reports.sample clinical.read server.audit "
     "engines.streaming",
     "dataset.cleaning dataset.leaks library training.packing training.augment model evaluation.drafts reports.phi "
     "engines.transformers reports.table reports.mimic_cxr clinical.label clinical.observations clinical.checks.claims "
     "clinical.checks.flag",
-    "reports.openi evaluation.trivial evaluation.faithfulness training.examples training.start "
+    "rivals.question reports.openi evaluation.trivial evaluation.faithfulness training.examples training.start "
     "clinical.checks.contradictions clinical.checks.additions clinical.checks.omissions clinical.checks.form",
     "clinical.check",
     "clinical.check_file drafting.draft",

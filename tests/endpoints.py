@@ -1,0 +1,124 @@
+"""A real OpenAI-compatible server on loopback, around a model of ours: it can also be busy, broken or talkative."""
+
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from radllama.engines import Sampling
+from radllama.engines.transformers import TransformersEngine
+from radllama.model import Model
+from radllama.rivals.question import make_layout
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What is answered instead of a completion; no status at all: the connection is closed without a word."""
+
+    status: int | None
+    body: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class ModelServer(ThreadingHTTPServer):
+    """Answers /v1/chat/completions and /v1/completions with what `model` writes, after the `replies` are used up."""
+
+    daemon_threads = True
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.model = model
+        self.texts = TransformersEngine(model.network, model.tokenizer)
+        self.chats = TransformersEngine(model.network, model.tokenizer, make_layout("chat").encode)
+        self.context_tokens = self.texts.context_tokens
+        self.replies: deque[Reply] = deque()
+        self.seen: list[tuple[str, dict[str, str], dict[str, Any]]] = []  # path, headers, body
+        self.answer: str | None = None  # said in place of the model's words
+        self.pause_s = 0.0
+        self.at_once = 0  # requests under way, and the most there ever were
+        self.most_at_once = 0
+        self.lock = threading.Lock()
+        self.closed = False
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+    def lay_template(self, messages: list[dict[str, str]]) -> str:
+        tokenizer = self.model.tokenizer
+        if not tokenizer.chat_template:
+            return "\n".join(message["content"] for message in messages)
+        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
+    def complete(self, body: dict[str, Any]) -> Reply:
+        sampling = Sampling(body["max_tokens"], body["temperature"], body.get("seed", 0))
+        engine = self.texts if "prompt" in body else self.chats
+        prompt = body["prompt"] if "prompt" in body else self.lay_template(body["messages"])
+        if engine.count_tokens(prompt) + sampling.max_new_tokens > self.context_tokens:
+            error = {"message": f"too long: {body}", "code": "context_length_exceeded"}
+            return Reply(400, {"error": error})
+        with self.lock:  # one network
+            completion = engine.complete([prompt], sampling)[0][0]
+        text = completion.text if self.answer is None else self.answer
+        said = {"text": text} if "prompt" in body else {"message": {"role": "assistant", "content": text}}
+        choice = {"index": 0, "finish_reason": completion.finish_reason, **said}
+        usage = {"completion_tokens": completion.tokens}
+        return Reply(200, {"object": "completion", "model": body["model"], "choices": [choice], "usage": usage})
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: ModelServer
+
+    def do_POST(self) -> None:
+        server = self.server
+        if server.closed:  # a connection that was kept open
+            self.close_connection = True
+            return
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with server.lock:
+            server.seen.append((self.path, {name.lower(): value for name, value in self.headers.items()}, body))
+            server.at_once += 1
+            server.most_at_once = max(server.most_at_once, server.at_once)
+            reply = server.replies.popleft() if server.replies else None
+        time.sleep(server.pause_s)
+        if reply is None:
+            known = self.path.split("?")[0] in ("/v1/chat/completions", "/v1/completions")
+            reply = server.complete(body) if known else Reply(404, {"error": {"message": f"no {self.path}"}})
+        with server.lock:
+            server.at_once -= 1
+        self._send(reply)
+
+    def _send(self, reply: Reply) -> None:
+        if reply.status is None:
+            self.close_connection = True
+            return
+        content = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
+        self.send_response(reply.status)
+        for name, value in reply.headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@contextmanager
+def serve(model: Model) -> Iterator[ModelServer]:
+    """The server, answering from a thread of this process until the block ends."""
+    with ModelServer(model) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.closed = True
+            server.shutdown()
+            thread.join()
