@@ -411,3 +411,48 @@ def test_a_full_disk_in_a_batch_is_one_line_and_the_same_command_goes_on(
         assert run(*draft, path).code == 0
     assert out.read_bytes() == (tmp_path / "undisturbed.jsonl").read_bytes()
     assert json.loads(out.read_text().splitlines()[0])["id"] == "1"
+
+
+# A library of prior reports
+
+
+def test_a_library_is_built_and_its_consensus_drafted(run: Run, dataset: Path, tmp_path: Path) -> None:
+    library, drafts = tmp_path / "lib", tmp_path / "d.jsonl"
+    built = run("library", "build", "--data", dataset, "--out", library)
+    count = len((dataset / "train.jsonl").read_text().splitlines())
+    assert (built.code, built.out) == (0, f"{library}: {count} reports\n")
+    one = run("draft", "--library", library, "--consensus", 5, "--findings", "Large left pleural effusion.")
+    assert (one.code, one.out) == (0, "Large left effusion.\n")
+    done = run("draft", "--library", library, "--consensus", 5, "--in", dataset / "valid.jsonl", "--out", drafts)
+    assert (done.code, done.out) == (0, f"{drafts}\n")
+    assert all(row["neighbours"] for _, row in read_jsonl(drafts))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--consensus", "5", "--findings", CANARY], "--consensus asks prior reports; give their --library too"),
+        (
+            ["--library", "nowhere", "--consensus", "5", "--findings", CANARY],
+            "nowhere: no such folder; build a library",
+        ),
+        (["--library", "LIB", "--consensus", "5", "--findings", "..."], "the findings hold no words"),
+        (["--library", "LIB", "--consensus", "0", "--findings", CANARY], "greater than or equal to 1"),
+        (["--library", "LIB", "--consensus", "5", "--in", "TRAIN", "--out", "OUT"], "stand in the library"),
+    ],
+)
+def test_a_mistake_with_a_library_is_one_line(
+    run: Run, dataset: Path, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    run("library", "build", "--data", dataset, "--out", tmp_path / "lib")
+    named = {"LIB": tmp_path / "lib", "TRAIN": dataset / "train.jsonl", "OUT": tmp_path / "d.jsonl"}
+    done = run("draft", *(named.get(argument, argument) for argument in arguments))
+    assert (done.code, done.out) == (2, "")
+    assert message in done.err
+    assert not (tmp_path / "d.jsonl").exists()
+
+
+def test_a_library_of_the_test_part_is_refused(run: Run, dataset: Path, tmp_path: Path) -> None:
+    done = run("library", "build", "--data", dataset, "--out", tmp_path / "lib", "--parts", "train,test")
+    assert (done.code, done.out) == (2, "")
+    assert "--parts test: a library is built from train and valid" in done.err

@@ -1,55 +1,99 @@
+"""Drafting by consensus: no model, a file or one, and never a report's own impression."""
+
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from radllama.consensus import choose, expected_utility, word_f1
+from radllama.drafting.consensus import ConsensusDrafter
+from radllama.drafting.draft import NO_FINDINGS, NO_NEIGHBOUR, draft_file
+from radllama.engines import Sampling
+from radllama.errors import InputError
+from radllama.files import read_json, read_jsonl, write_jsonl
+from radllama.library import Library
+from radllama.library.consensus import consensus, weigh
+from radllama.report import Report
+from radllama.vote import choose
 
-
-def test_word_f1_counts_shared_words_as_often_as_both_have_them() -> None:
-    # By hand: 2 shared of 3 and 4 words.
-    assert word_f1("No acute disease.", "no no acute change") == pytest.approx(2 * 2 / 7)
-    assert word_f1("", "disease") == word_f1("", "") == 0
-
-
-def test_the_candidate_that_shares_most_with_the_others_is_chosen() -> None:
-    assert choose(["left effusion", "no acute disease", "small left effusion", "left effusion seen"], [1] * 4) == (
-        "left effusion"
-    )
-
-
-def test_a_candidate_that_many_share_counts_for_each_of_them() -> None:
-    assert choose(["a b c", "a b d", "e", "e", "e"], [1] * 5) == "e"
+PRIOR = [
+    Report("a", None, "The lungs are clear. Heart size is normal.", "No acute disease."),
+    Report("b", None, "Lungs are clear. Heart size normal.", "No acute cardiopulmonary disease."),
+    Report("c", None, "Clear lungs. Heart size is normal.", "No acute cardiopulmonary disease."),
+    Report("d", None, "Large right effusion.", "Right effusion."),
+]
 
 
-def test_weights_decide_who_is_heard() -> None:
-    assert choose(["e", "a b", "a b"], [5, 1, 1]) == "e"
-    assert choose(["e", "a b", "a b"], [0, 1, 1]) == "a b"
+@pytest.fixture
+def drafter() -> ConsensusDrafter:
+    return ConsensusDrafter(Library.build(PRIOR, "bm25"), "lib@12345678", 3)
 
 
-def test_expected_utility_is_the_weighted_mean() -> None:
-    # By hand: "a" shares all with itself and 2/3 with "a b".
-    assert expected_utility(["a", "a b"], [3, 1]) == pytest.approx(
-        {"a": 0.75 + 0.25 * 2 / 3, "a b": 0.75 * 2 / 3 + 0.25}
-    )
+def rows(path: Path) -> list[dict[str, Any]]:
+    return [row for _, row in read_jsonl(path)]
 
 
-def test_of_equals_the_first_is_chosen() -> None:
-    assert choose(["b", "a"], [1, 1]) == "b"
+def test_the_impression_that_the_neighbours_share_is_the_draft(drafter: ConsensusDrafter) -> None:
+    completion = drafter.draft("Heart size normal. Clear lungs.")
+    assert (completion.text, completion.finish_reason) == ("No acute cardiopulmonary disease.", "stop")
 
 
-def test_another_utility_may_decide() -> None:
-    assert choose(["aa", "b", "cc"], [1, 1, 1], lambda one, other: float(len(one) == len(other))) == "aa"
+def test_the_vote_is_weighted_by_resemblance(drafter: ConsensusDrafter) -> None:
+    findings = "Large right effusion. The lungs are clear."
+    neighbours = drafter.library.nearest(findings, 3) if drafter.library else []
+    impressions = [one.impression for one in neighbours]
+    expected = impressions[choose(impressions, impressions, [one.score**4 for one in neighbours])]
+    assert drafter.draft(findings).text == expected == "Right effusion."
 
 
-@pytest.mark.parametrize("weights", [[1], [1, -1], [0, 0]])
-def test_weights_that_weigh_nothing_are_refused(weights: list[float]) -> None:
-    with pytest.raises(ValueError, match="weight"):
-        choose(["a", "b"], weights)
+def test_findings_without_words_are_refused(drafter: ConsensusDrafter) -> None:
+    with pytest.raises(InputError, match="the findings hold no words"):
+        drafter.draft(" ... ")
 
 
-@given(st.lists(st.tuples(st.text("ab ", max_size=6), st.floats(0.1, 1)), min_size=1, max_size=8))
-def test_expected_utilities_lie_between_none_and_all(weighted: list[tuple[str, float]]) -> None:
-    candidates, weights = zip(*weighted, strict=True)
-    expected = expected_utility(candidates, weights)
-    assert set(expected) == set(candidates)
-    assert all(-1e-9 <= value <= 1 + 1e-9 for value in expected.values())
+def test_a_file_gives_what_single_drafts_give_and_names_the_neighbours(
+    drafter: ConsensusDrafter, tmp_path: Path
+) -> None:
+    reports = [Report(str(number), None, report.findings, "") for number, report in enumerate(PRIOR)]
+    write_jsonl(tmp_path / "r.jsonl", (report.to_json() for report in reports))
+    draft_file(drafter, tmp_path / "r.jsonl", tmp_path / "d.jsonl", batch_size=3)
+    drafts = rows(tmp_path / "d.jsonl")
+    assert [row["draft"] for row in drafts] == [drafter.draft(report.findings).text for report in reports]
+    assert [row["id"] for row in drafts] == ["0", "1", "2", "3"]
+    assert [row["neighbours"][0]["id"] for row in drafts] == ["a", "b", "c", "d"]
+    assert list(drafts[0]["neighbours"][0]) == ["id", "score", "impression"]
+    assert drafts[3]["neighbours"] == [{"id": "d", "score": 1.0, "impression": "Right effusion."}]
+    settings = read_json(tmp_path / "d.run.json")["settings"]
+    assert (settings["library"], settings["consensus"]) == ("lib@12345678", 3)
+
+
+def test_what_cannot_be_drafted_says_why(drafter: ConsensusDrafter, tmp_path: Path) -> None:
+    reports = [Report("1", None, "", ""), Report("2", None, "Tibia.", "")]
+    write_jsonl(tmp_path / "r.jsonl", (report.to_json() for report in reports))
+    counts = draft_file(drafter, tmp_path / "r.jsonl", tmp_path / "d.jsonl")
+    assert counts == {NO_FINDINGS: 1, NO_NEIGHBOUR: 1}
+    assert [(row["draft"], row["finish_reason"]) for row in rows(tmp_path / "d.jsonl")] == [
+        ("", NO_FINDINGS),
+        ("", NO_NEIGHBOUR),
+    ]
+
+
+def test_reports_that_stand_in_the_library_are_refused(drafter: ConsensusDrafter, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "r.jsonl", [Report("x", None, "Clear.", "").to_json(), PRIOR[2].to_json()])
+    with pytest.raises(InputError, match=r"1 of its reports stand in the library \(the first: id 'c'\)"):
+        draft_file(drafter, tmp_path / "r.jsonl", tmp_path / "d.jsonl")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["r.jsonl"]
+
+
+def test_a_file_goes_on_where_it_stopped(drafter: ConsensusDrafter, tmp_path: Path) -> None:
+    reports = [Report(str(number), None, PRIOR[number % 4].findings, "") for number in range(10)]
+    write_jsonl(tmp_path / "r.jsonl", (report.to_json() for report in reports))
+    whole = list(drafter.draft_batches(reports, Sampling(), 4))
+    assert [list(batch) for batch in whole] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert list(drafter.draft_batches(reports, Sampling(), 4, skip=2)) == whole[2:]
+    assert json.dumps([draft.to_json() for batch in whole for draft in batch.values()])
+
+
+def test_no_neighbours_agree_on_nothing() -> None:
+    assert consensus([]) == ""
+    assert weigh([]) == []

@@ -19,23 +19,30 @@ LAYERS = [
     "dataset drafting reports.headings reports.sample_grammar clinical clinical.lexicon clinical.segment "
     "clinical.checks store store.tables store.migrations store.migrations.versions "
     "store.migrations.versions.r0001_keys_and_audit server",
-    "files recipe consensus evaluation.metrics evaluation.strata reports.archive reports.fetch "
+    "files recipe evaluation.metrics evaluation.strata reports.archive reports.fetch "
     "engines drafting.batches reports.sections clinical.context home store.migrate "
     "engines.post engines.cassette rivals rivals.tidy",
     "engines.openai reports.sample_study clinical.attributes store.migrations.env store.store server.keys",
     "report run prompt dataset.splits training.scratch training.checkpoint reports.sample clinical.read server.audit "
     "engines.streaming",
-    "dataset.cleaning dataset.leaks library training.packing training.augment model evaluation.drafts reports.phi "
+    "vote library.index",
+    "library.library",
+    "library",
+    "library.folder library.consensus",
+    "evaluation.trivial",
+    "dataset.cleaning dataset.leaks training.packing training.augment model evaluation.drafts reports.phi "
     "engines.transformers reports.table reports.mimic_cxr clinical.label clinical.observations clinical.checks.claims "
     "clinical.checks.flag",
-    "rivals.question reports.openi evaluation.trivial evaluation.faithfulness training.examples training.start "
+    "rivals.question reports.openi evaluation.faithfulness training.examples training.start "
     "clinical.checks.contradictions clinical.checks.additions clinical.checks.omissions clinical.checks.form",
     "clinical.check",
     "clinical.check_file drafting.draft",
+    "drafting.consensus",
     "reports evaluation.measures drafting.load",
     "evaluation.scores evaluation.tables",
     "dataset.build evaluation.evaluate",
     "training.train evaluation.compare",
+    "cli.library",
     "cli.data cli.train cli.draft cli.evaluate cli.label cli.serve cli.check",
     "cli",
 ]

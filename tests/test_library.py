@@ -1,9 +1,10 @@
-import numpy as np
+from dataclasses import replace
+
 import pytest
 
-from radllama import library as module
 from radllama.errors import InputError
 from radllama.library import Library
+from radllama.library.index import WEIGHTINGS, Weighting
 from radllama.report import Report
 
 
@@ -61,22 +62,29 @@ def test_a_batch_gives_what_single_queries_give() -> None:
     assert library.nearest_batch([]) == []
 
 
-def test_the_size_of_a_chunk_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    random = np.random.default_rng(0)
-    vocabulary = ["lung", "heart", "clear", "effusion", "left", "right", "normal", "no", "small"]
-    texts = [" ".join(random.choice(vocabulary, size=6)) for _ in range(40)]
-    library = Library.build([report(str(i), text) for i, text in enumerate(texts[:30])])
-    whole = library.nearest_batch(texts, k=5)
-    monkeypatch.setattr(module, "_PAIRS_AT_ONCE", 100)
-    assert library.nearest_batch(texts, k=5) == whole
+def test_a_report_is_left_out_of_its_own_neighbours() -> None:
+    library = Library.build(PRIOR)
+    assert [one.id for one in library.nearest(PRIOR[0].findings, k=4, leave_out=PRIOR[0])] == ["d"]
 
 
-def test_the_nearest_are_those_of_a_full_sort() -> None:
-    random = np.random.default_rng(1)
-    for size, k in ((1, 1), (5, 3), (50, 7), (50, 50)):
-        scores = (random.integers(0, 4, size=size) / 4).astype(np.float32)
-        expected = [at for at in sorted(range(size), key=lambda at: (-scores[at], at)) if scores[at] > 0][:k]
-        assert module._best(scores, k).tolist() == expected
+def test_the_other_reports_of_its_patient_are_left_out_too() -> None:
+    mine = [replace(one, patient_id="p") for one in PRIOR[:2]]
+    library = Library.build([*mine, *PRIOR[2:]])
+    found = library.nearest("Lungs are clear. Large right effusion.", k=4, leave_out=mine[0])
+    assert [one.id for one in found] == ["d"]
+    # Two reports of unknown patients are not of the same patient.
+    assert len(library.nearest("Lungs are clear. Healed fracture.", k=4, leave_out=PRIOR[3])) == 2
+
+
+def test_ids_that_stand_in_the_library_are_told() -> None:
+    assert Library.build(PRIOR).overlap(["z", "c", "a"]) == ["c", "a"]
+    assert Library.build(PRIOR).overlap([]) == []
+
+
+@pytest.mark.parametrize("weighting", WEIGHTINGS)
+def test_every_weighting_finds_the_report_itself_first(weighting: Weighting) -> None:
+    library = Library.build(PRIOR, weighting)
+    assert [library.nearest(one.findings)[0].id for one in PRIOR] == ["a", "b", "c", "a"]
 
 
 def test_reports_without_findings_are_kept_and_never_found() -> None:

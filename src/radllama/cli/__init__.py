@@ -11,6 +11,7 @@ from radllama.cli.data import data_app
 from radllama.cli.draft import draft
 from radllama.cli.evaluate import compare, evaluate
 from radllama.cli.label import label
+from radllama.cli.library import library_app
 from radllama.cli.serve import audit_app, keys_app
 from radllama.cli.train import train
 from radllama.console import note
@@ -25,6 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data_app, name="data")
+app.add_typer(library_app, name="library")
 app.add_typer(keys_app, name="keys")
 app.add_typer(audit_app, name="audit")
 for verb in (train, draft, evaluate, compare, label, check):

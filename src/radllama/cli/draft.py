@@ -19,18 +19,28 @@ def draft(
     max_new_tokens: Annotated[int, typer.Option(min=1, help="A draft's greatest length.")] = 128,
     temperature: Annotated[float, typer.Option(min=0, help="0 is greedy: the likeliest words.")] = 0.0,
     seed: Annotated[int, typer.Option(help="For a temperature above 0.")] = 0,
+    library: Annotated[Path | None, typer.Option(help="A library of prior reports (radllama library build).")] = None,
+    consensus: Annotated[
+        int | None,
+        typer.Option(min=1, help="With --library: no model, the impression that so many prior reports share."),
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto.")] = "auto",
 ) -> None:
     """Draft an impression, or those of a whole file."""
     one, many = findings is not None, reports is not None or out is not None
     if one == many or (many and (reports is None or out is None)):
         raise InputError("draft: give either --findings TEXT or both --in REPORTS.jsonl and --out DRAFTS.jsonl")
+    if consensus and not library:
+        raise InputError("draft: --consensus asks prior reports; give their --library too")
+    if library and not consensus:
+        raise InputError("draft: --library needs --consensus N, the number of prior reports to ask")
+    from radllama.drafting.consensus import load_consensus
     from radllama.drafting.draft import REFUSALS, draft_file
     from radllama.drafting.load import load_drafter
     from radllama.engines import Sampling
 
     sampling = Sampling(max_new_tokens, temperature, seed)
-    drafter = load_drafter(model, device)
+    drafter = load_consensus(library, consensus) if library and consensus else load_drafter(model, device)
     if findings is not None:
         completion = drafter.draft(findings, indication, sampling)
         if completion.finish_reason == "length":

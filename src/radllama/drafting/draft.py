@@ -5,9 +5,9 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tqdm import tqdm
 
@@ -16,21 +16,26 @@ from radllama.drafting.batches import plan_batches
 from radllama.engines import Completion, Engine, Sampling
 from radllama.errors import InputError
 from radllama.files import hash_file, read_json, write_jsonl
+from radllama.library import Library, Neighbour
 from radllama.prompt import Prompt
 from radllama.report import Report, read_reports
 from radllama.run import write_run
 from radllama.text import is_unicode, words
 
-NO_FINDINGS, TOO_LONG = "no_findings", "too_long"
+NO_FINDINGS, TOO_LONG, NO_NEIGHBOUR = "no_findings", "too_long", "no_neighbour"
 REFUSALS = {
     NO_FINDINGS: "the findings hold no words",
     TOO_LONG: "the findings are longer than the model's context",
+    NO_NEIGHBOUR: "no prior report shares a word with the findings",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """One line of DRAFTS.jsonl. finish_reason: stop, length, or why there is no draft (REFUSALS)."""
+    """One line of DRAFTS.jsonl. finish_reason: stop, length, or why there is no draft (REFUSALS).
+
+    `neighbours`, best first, are the prior reports it was drafted with; None, and no key, without a library.
+    """
 
     id: str
     findings: str
@@ -40,6 +45,40 @@ class Draft:
     prompt: str
     seed: int
     finish_reason: str
+    neighbours: Sequence[Neighbour] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The line as an object; a neighbour without its findings, which stand in the library."""
+        row = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "neighbours"}
+        if self.neighbours is not None:
+            row["neighbours"] = [
+                {"id": one.id, "score": round(one.score, 4), "impression": one.impression} for one in self.neighbours
+            ]
+        return row
+
+
+class DraftsReports(Protocol):
+    """What `draft_file` needs of a way from findings to drafts; `library` is where its neighbours come from, if any."""
+
+    library: Library | None
+
+    def settings(self) -> dict[str, Any]:
+        """What decides the drafts beside the reports and the sampling; JSON values, told in the run file."""
+        ...
+
+    def draft_batches(
+        self, reports: Sequence[Report], sampling: Sampling, batch_size: int | None = None, skip: int = 0
+    ) -> Iterator[dict[int, Draft]]:
+        """{index in `reports`: draft} for each batch; the same batches whatever is skipped."""
+        ...
+
+
+def check_findings(findings: str, indication: str = "") -> None:
+    """Raise InputError for what cannot be drafted from: bytes that are no text, or no words."""
+    if not is_unicode(findings + indication):
+        raise InputError("the findings hold bytes that are not UTF-8; pass them as UTF-8 text")
+    if not words(findings):
+        raise InputError("the findings hold no words; an impression needs findings to rest on")
 
 
 class Drafter:
@@ -52,6 +91,11 @@ class Drafter:
         self.engine = engine
         self.prompt = prompt
         self.name = name
+        self.library: Library | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """What decides the drafts beside the reports and the sampling."""
+        return {"model": self.name, "prompt": self.prompt.name, "engine": self.engine.name}
 
     def draft(self, findings: str, indication: str = "", sampling: Sampling | None = None) -> Completion:
         """Draft one impression. Raises InputError for findings without words or too long for the model."""
@@ -68,10 +112,7 @@ class Drafter:
         return self.engine.stream(self._prompt(findings, indication, sampling), sampling)
 
     def _prompt(self, findings: str, indication: str, sampling: Sampling) -> str:
-        if not is_unicode(findings + indication):
-            raise InputError("the findings hold bytes that are not UTF-8; pass them as UTF-8 text")
-        if not words(findings):
-            raise InputError("the findings hold no words; an impression needs findings to rest on")
+        check_findings(findings, indication)
         prompt = self.prompt.render(findings, indication)
         tokens = self.engine.count_tokens(prompt)
         if self._too_long(tokens, sampling):
@@ -126,7 +167,11 @@ class Drafter:
 
 
 def draft_file(
-    drafter: Drafter, reports_path: Path, out: Path, batch_size: int | None = None, sampling: Sampling | None = None
+    drafter: DraftsReports,
+    reports_path: Path,
+    out: Path,
+    batch_size: int | None = None,
+    sampling: Sampling | None = None,
 ) -> Counter[str]:
     """Draft every report of a `.jsonl` file into `out`, in the file's order; returns the finish reasons' counts.
 
@@ -137,9 +182,7 @@ def draft_file(
     if not reports_path.is_file():
         raise InputError(f"{reports_path}: no such file")
     settings = {
-        "model": drafter.name,
-        "prompt": drafter.prompt.name,
-        "engine": drafter.engine.name,
+        **drafter.settings(),
         "reports_sha256": hash_file(reports_path),
         "batch_size": batch_size,
         **asdict(sampling),
@@ -154,12 +197,17 @@ def draft_file(
     reports = list(read_reports(reports_path))
     if not reports:
         raise InputError(f"{reports_path}: no reports in it")
+    if drafter.library and (both := drafter.library.overlap(report.id for report in reports)):
+        raise InputError(
+            f"{reports_path}: {len(both)} of its reports stand in the library (the first: id {both[0]!r}); a report "
+            "must not be its own neighbour: draft another part, or build the library without this one"
+        )
 
     done = partial.read()
     rows = {i: row for batch in done for i, row in batch.items()}
     with tqdm(total=len(reports), initial=len(rows), unit="report", desc="drafting", file=sys.stderr) as bar:
         for batch in drafter.draft_batches(reports, sampling, batch_size, skip=len(done)):
-            new = {i: asdict(draft) for i, draft in batch.items()}
+            new = {i: draft.to_json() for i, draft in batch.items()}
             partial.append(new)
             rows |= new
             bar.update(len(new))

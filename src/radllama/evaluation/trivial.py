@@ -7,20 +7,18 @@ says nothing until these stand beside it.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from radllama import consensus as vote
 from radllama.library import Library
+from radllama.library import consensus as agreed
 from radllama.text import sentences
 
 # LEAD-3 is the customary lead of summarisation (Nallapati et al. 2017, See et al. 2017).
 LEAD_SENTENCES = 3
-# Similarity falls off slowly with rank; to the fourth power the first neighbours outweigh the many far ones.
-CONSENSUS_NEIGHBOURS, CONSENSUS_POWER = 30, 4
 
 TITLES = {
     "constant": "constant: the most frequent impression of the training reports, always",
     "lead": f"lead: the first {LEAD_SENTENCES} sentences of the findings",
     "nearest": "nearest: the impression of the training report with the most similar findings",
-    "consensus": f"consensus: of the {CONSENSUS_NEIGHBOURS} nearest impressions, the one most like the others",
+    "consensus": f"consensus: of the {agreed.NEIGHBOURS} nearest impressions, the one most like the others",
 }
 
 
@@ -51,12 +49,4 @@ def consensus(library: Library, findings: Sequence[str]) -> list[str]:
 
     Each counts by its similarity to the fourth power. Empty when no prior report shares a word with the findings.
     """
-    return [
-        vote.choose(
-            [neighbour.impression for neighbour in neighbours],
-            [neighbour.score**CONSENSUS_POWER for neighbour in neighbours],
-        )
-        if neighbours
-        else ""
-        for neighbours in library.nearest_batch(findings, CONSENSUS_NEIGHBOURS)
-    ]
+    return [agreed.consensus(neighbours) for neighbours in library.nearest_batch(findings, agreed.NEIGHBOURS)]
