@@ -20,7 +20,10 @@ _DENIAL = re.compile(
     r"\b(?:no|not|without|negative|free|clear of|absent|normal|unremarkable|unlikely|resolved|nor)\b", re.I
 )
 _WORDS: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("corruptions.yaml").read_text(encoding="utf-8"))
-_NAME = re.compile(rf"\b(?:{'|'.join(_WORDS['names'])})\b", re.I)
+_OBSERVATION, _OTHER = (
+    re.compile(rf"\b(?:{'|'.join(_WORDS[key])})\b", re.I) for key in ("observations", "other_findings")
+)
+_NAME = re.compile(rf"{_OBSERVATION.pattern}|{_OTHER.pattern}", re.I)
 _GENERIC = re.compile(r"\b(?:abnormalit(?:y|ies)|disease|process|findings?|pathology|infiltrates?)\b", re.I)
 _COMMON = frozenset(_WORDS["common"].split())
 
@@ -58,6 +61,7 @@ def _sentence_at(text: str, position: int) -> str:
 def _join(parts: list[str]) -> str:
     """Sentences as an impression, list numbers counted anew."""
     numbered = len(parts) > 1 and all(re.match(r"\d\.\s", part) for part in parts)
+    parts = [part if part[-1] in ".!?" else part + "." for part in parts]
     bare = [re.sub(r"^\d\.\s*", "", part) for part in parts]
     return " ".join(f"{i}. {part}" for i, part in enumerate(bare, 1)) if numbered else " ".join(bare)
 
@@ -221,23 +225,40 @@ def add_finding(findings: str, impression: str, rng: random.Random) -> str | Non
     return _join([*parts[:at], added, *parts[at:]])
 
 
+_DOUBT = re.compile(
+    r"\b(?:may|might|could|possibl\w+|probabl\w+|suspect\w*|or|versus|question\w*|borderline|cannot|exclude\w*|likely|"
+    r"suggest\w*|xxxx (?:represent|reflect)\w*)\b",
+    re.I,
+)
+
+
 def _left_under_another_name(name: str, rest: str) -> bool:
-    groups = [group for group in _WORDS["one_thing"] if re.match(group, name)] or [re.escape(name)]
+    groups = [group for group in _WORDS["one_thing"] if re.match(group, name)] or [re.escape(_stem(name))]
     return any(re.search(group, rest.lower()) for group in groups)
 
 
-def drop_finding(findings: str, impression: str, rng: random.Random) -> str | None:
-    """Without a sentence, or a part of one, that asserts what the findings assert in the same word."""
+def drop_observation(findings: str, impression: str, rng: random.Random) -> str | None:
+    """Without a sentence, or a part of one, that asserts one of CheXpert's observations as the findings do."""
+    return _drop(_OBSERVATION, findings, impression, rng)
+
+
+def drop_other(findings: str, impression: str, rng: random.Random) -> str | None:
+    """Without a sentence, or a part of one, that asserts any other finding as the findings do."""
+    return _drop(_OTHER, findings, impression, rng)
+
+
+def _drop(names: re.Pattern[str], findings: str, impression: str, rng: random.Random) -> str | None:
     parts = sentences(impression)
-    asserted = _asserted_names(findings)
+    plain = " ".join(sentence for sentence in sentences(findings) if not _DOUBT.search(sentence))
+    asserted = _asserted_names(plain)
     dropped = []
     for i, sentence in enumerate(parts):
         for kept, lost in _without_a_part(sentence):
-            names = {_stem(name) for name in _NAME.findall(lost)} & asserted
-            rest = " ".join([*parts[:i], kept, *parts[i + 1 :]])
-            asserts = " ".join(_asserting(rest))
-            if names and not _DENIAL.search(lost) and not any(_left_under_another_name(n, asserts) for n in names):
-                dropped.append(_join([part for part in (*parts[:i], kept, *parts[i + 1 :]) if part]))
+            gone = {name.lower() for name in names.findall(lost) if _stem(name) in asserted}
+            rest = [part for part in (*parts[:i], kept, *parts[i + 1 :]) if part]
+            left = " ".join(_asserting(" ".join(rest)))
+            if gone and not _DENIAL.search(lost) and not any(_left_under_another_name(name, left) for name in gone):
+                dropped.append(_join(rest))
     if not dropped:
         return None
     return rng.choice(dropped) or str(rng.choice(_WORDS["normals"]))
@@ -324,7 +345,8 @@ CORRUPTIONS: dict[str, Corruption] = {
     "measurement": change_measurement,
     "severity": change_severity,
     "unsupported": add_finding,
-    "omitted": drop_finding,
+    "omitted": drop_observation,
+    "omitted_other": drop_other,
     "prior": add_prior,
     "recommendation": add_recommendation,
     "malformed": break_form,

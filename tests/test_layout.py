@@ -34,7 +34,9 @@ LAYERS = [
     "engines.transformers reports.table reports.mimic_cxr clinical.label clinical.observations clinical.checks.claims "
     "clinical.checks.flag",
     "rivals.question reports.openi evaluation.faithfulness training.examples training.start "
-    "clinical.checks.contradictions clinical.checks.additions clinical.checks.omissions clinical.checks.form",
+    "clinical.checks.anchors clinical.checks.negations clinical.checks.additions clinical.checks.omissions "
+    "clinical.checks.form",
+    "clinical.checks.sides clinical.checks.severities",
     "clinical.check",
     "clinical.check_file drafting.draft",
     "drafting.consensus",

@@ -15,7 +15,7 @@ from radllama.clinical.lexicon import Hit, Lexicon
 _PLACED_BEFORE = re.compile(r"\b(?:in|at|on|of|along|within|over|overlying|involving|throughout|near)\b")
 _JOINT = re.compile(r"\b(?:and|but|with|however|without)\b|[,;]")
 # "The lungs are mildly hyperinflated": a degree right before a mention is the mention's.
-_QUALIFIES = re.compile(r" (?:(?!(?:in|at|on|of|and|or)\b)\w+ )?")
+_QUALIFIES = re.compile(r" (?:(?!(?:in|at|on|of|and|or|with|is|are|was|were)\b)[\w-]+ ){0,3}")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 

@@ -12,14 +12,12 @@ from radllama.clinical.checks.additions import (
     find_unsupported,
 )
 from radllama.clinical.checks.claims import parse_section
-from radllama.clinical.checks.contradictions import (
-    find_changed_severities,
-    find_flipped_negations,
-    find_wrong_sides,
-)
 from radllama.clinical.checks.flag import FLAG_KINDS, Flag, FlagKind
 from radllama.clinical.checks.form import find_malformed
+from radllama.clinical.checks.negations import find_flipped_negations
 from radllama.clinical.checks.omissions import MustRepeat, find_omissions, must_repeat
+from radllama.clinical.checks.severities import find_changed_severities
+from radllama.clinical.checks.sides import find_wrong_sides
 
 __all__ = ["FLAG_KINDS", "Checker", "Flag", "FlagKind", "MustRepeat", "check", "must_repeat"]
 
@@ -38,9 +36,10 @@ class Checker:
 
     def _flags(self, text: str) -> Iterator[Flag]:
         draft = parse_section(text)
+        negations = list(find_flipped_negations(self._findings, draft))
+        yield from negations
         for rule in (
             find_wrong_sides,
-            find_flipped_negations,
             find_changed_measurements,
             find_changed_severities,
             find_unsupported,
@@ -48,7 +47,10 @@ class Checker:
             find_invented_recommendations,
         ):
             yield from rule(self._findings, draft)
-        yield from find_omissions(self._findings, draft, self._policy)
+        denied = {flag.findings_span for flag in negations}
+        for flag in find_omissions(self._findings, draft, self._policy):
+            if flag.findings_span not in denied:  # what is denied is left out too: one objection is enough
+                yield flag
         yield from find_malformed(draft)
 
 

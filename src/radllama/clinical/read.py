@@ -70,7 +70,7 @@ def read(text: str) -> Reading:
     priors: list[Word] = []
     recommendations: list[Word] = []
     for start, end in find_sentences(text):
-        reading = _read_sentence(_lower(text[start:end]))
+        reading = _read_sentence(lower(text[start:end]))
         mentions += (_shift_mention(mention, start) for mention in reading.mentions)
         measurements += (_shift_measurement(size, start) for size in reading.measurements)
         priors += _shift_words(reading.priors, start)
@@ -119,8 +119,8 @@ def _words(hits: list[Hit]) -> tuple[Word, ...]:
     return tuple(Word(hit.what, (hit.start, hit.end)) for hit in hits)
 
 
-def _lower(text: str) -> str:
-    # Character by character, since offsets must hold: some capitals have lower forms of two characters.
+def lower(text: str) -> str:
+    """Lower case character by character, since offsets must hold: some capitals have lower forms of two characters."""
     lowered = text.lower()
     return lowered if len(lowered) == len(text) else "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
 

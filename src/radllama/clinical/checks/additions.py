@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 from radllama.clinical.checks.claims import Claim, Section, load_rules
 from radllama.clinical.checks.flag import Flag
+from radllama.clinical.read import Span
+from radllama.clinical.segment import find_sentences
 
 
 def find_unsupported(findings: Section, draft: Section) -> Iterator[Flag]:
@@ -14,11 +16,12 @@ def find_unsupported(findings: Section, draft: Section) -> Iterator[Flag]:
     for claim in draft.claims:
         if claim.value == 0 or claim.topic in told or claim.mention.concept.kind == "remark":
             continue
-        if findings.about({claim.topic}):  # said, or denied: another check's affair
-            continue
-        if any(one.says_it_is_there for one in findings.about(related[claim.topic])):
-            continue
-        if _named(findings, draft, claim):
+        held = findings.about(related[claim.topic])
+        if (
+            any(one.says_it_is_there for one in held)
+            or _is_denied(findings, claim)
+            or _is_named(findings, draft, claim)
+        ):
             continue
         told.add(claim.topic)
         denial = next((one for one in findings.claims if _speaks_against(one, claim)), None)
@@ -30,11 +33,16 @@ def find_unsupported(findings: Section, draft: Section) -> Iterator[Flag]:
         )
 
 
-def _named(findings: Section, draft: Section, claim: Claim) -> bool:
-    # The rules may have failed to read it in the findings: its last word standing there is support enough.
+def _is_denied(findings: Section, claim: Claim) -> bool:
+    # Told as a negation; but "no large effusion" is silent about a small one.
+    return any(not one.limits for one in findings.about({claim.topic}))
+
+
+def _is_named(findings: Section, draft: Section, claim: Claim) -> bool:
+    # The rules may have failed to read it in the findings: its longest word standing there is support enough.
     start, end = claim.span
-    words = re.findall(r"[a-z]{4,}", draft.text[start:end].lower())
-    return bool(words) and words[-1][:7] in findings.text.lower()
+    longest = max(re.findall(r"[a-z]{4,}", draft.lower[start:end]), key=len, default="")
+    return bool(longest) and bool(re.search(rf"\b{longest[:-2]}", findings.lower))
 
 
 def _speaks_against(one: Claim, claim: Claim) -> bool:
@@ -62,13 +70,27 @@ def find_invented_priors(findings: Section, draft: Section) -> Iterator[Flag]:
     """A comparison with an earlier examination, where the findings speak of none."""
     if findings.reading.priors:
         return
-    for word in draft.reading.priors[:1]:
+    for word in draft.reading.priors:
+        if _compares_nothing(draft, word.span):
+            continue
         yield Flag("prior", "The draft compares with an earlier examination; the findings do not.", word.span, None)
+        return
+
+
+def _compares_nothing(draft: Section, span: Span) -> bool:
+    # "Follow up to resolution", "if prior films are available": of the future, or of what is not there.
+    start, end = next((start, end) for start, end in find_sentences(draft.text) if start <= span[0] < end)
+    advised = any(start <= word.span[0] < end for word in draft.reading.recommendations)
+    return advised or bool(load_rules().no_comparison.search(draft.text, start, end))
+
+
+# Radiologists advise on these of their own accord.
+_ADVISED = frozenset({"Lung Lesion", "Nodular Opacity"})
 
 
 def find_invented_recommendations(findings: Section, draft: Section) -> Iterator[Flag]:
-    """Advice on what to do next, where the findings give none."""
-    if findings.reading.recommendations:
+    """Advice on what to do next, where the findings give none and name nothing that always calls for it."""
+    if findings.reading.recommendations or any(one.says_it_is_there for one in findings.about(_ADVISED)):
         return
     for word in draft.reading.recommendations[:1]:
         yield Flag("recommendation", "The draft gives advice; the findings give none.", word.span, None)

@@ -13,7 +13,7 @@ from importlib.resources import files
 import yaml
 
 from radllama.clinical.lexicon import load_lexicon
-from radllama.clinical.read import Mention, Reading, Span, Word, read
+from radllama.clinical.read import Mention, Reading, Span, Word, lower, read
 
 BOTH = frozenset({"left", "right"})
 _SIDES = {"left": frozenset({"left"}), "right": frozenset({"right"}), "bilateral": BOTH}
@@ -23,19 +23,21 @@ _SIDES = {"left": frozenset({"left"}), "right": frozenset({"right"}), "bilateral
 class Rules:
     """`checks.yaml`, compiled.
 
-    `related` maps each topic to those that support it, itself included; `denied_together` to those whose denial
-    denies it.
+    `restates` maps every topic to those that may stand for it, itself included, `related` to those and others that
+    support it in a draft, `denied_together` to those whose denial denies it. `must_repeat` maps a topic to the words
+    of its sentence that excuse leaving it out, or None.
     """
 
     topics: Mapping[str, str]
     related: Mapping[str, frozenset[str]]
     denied_together: Mapping[str, frozenset[str]]
-    must_repeat: frozenset[str]
+    restates: Mapping[str, frozenset[str]]
+    covered_by: Mapping[str, frozenset[str]]
+    must_repeat: Mapping[str, re.Pattern[str] | None]
     acute: frozenset[str]
-    minor: re.Pattern[str]
     limiting: re.Pattern[str]
-    limits_content: re.Pattern[str]
-    cut_off: re.Pattern[str]
+    no_comparison: re.Pattern[str]
+    last_words: re.Pattern[str]
     not_an_impression: re.Pattern[str]
     radiology: re.Pattern[str]
 
@@ -44,36 +46,35 @@ class Rules:
 def load_rules() -> Rules:
     """The rules of the package. Raises ValueError when they name a concept that the lexicon does not have."""
     data = yaml.safe_load(files("radllama.clinical").joinpath("checks.yaml").read_text(encoding="utf-8"))
-    concepts = load_lexicon().concepts
-    related: dict[str, set[str]] = {name: {name} for name in concepts}
+    restates: dict[str, set[str]] = {name: {name} for name in load_lexicon().concepts}
     for group in data["restate"]:
         for name in group:
-            related[name].update(group)
-    for name, others in data["supported_by"].items():
-        related[name].update(others)
+            restates[name].update(group)
+    related = {name: restates[name].union(data["supported_by"].get(name, ())) for name in restates}
+    covered_by = {name: frozenset(others) for name, others in data["covered_by"].items()}
     together = {name: frozenset(group) for group in data["denied_together"] for name in group}
-    named = {
-        *data["topics"],
-        *data["topics"].values(),
-        *data["must_repeat"],
-        *data["acute"],
-        *together,
-        *related,
-        *set().union(*related.values()),
-    }
-    if unknown := named - set(concepts):
+    named = {*data["topics"], *data["topics"].values(), *data["must_repeat"], *data["acute"], *together}
+    if unknown := named.union(*related.values(), *covered_by.values(), data["supported_by"]) - set(
+        load_lexicon().concepts
+    ):
         raise ValueError(f"checks.yaml: no such concept: {sorted(unknown)}")
     return Rules(
         topics=data["topics"],
-        related={name: frozenset(others) for name, others in related.items()},
+        related=_freeze(related),
+        restates=_freeze(restates),
+        covered_by=covered_by,
         denied_together={name: together.get(name, frozenset({name})) for name in related},
-        must_repeat=frozenset(data["must_repeat"]),
+        must_repeat={name: _any_of([unless]) if unless else None for name, unless in data["must_repeat"].items()},
         acute=frozenset(data["acute"]),
         **{
             name: _any_of(data[name])
-            for name in ("minor", "limiting", "limits_content", "cut_off", "not_an_impression", "radiology")
+            for name in ("limiting", "no_comparison", "last_words", "not_an_impression", "radiology")
         },
     )
+
+
+def _freeze(mapping: Mapping[str, set[str]]) -> dict[str, frozenset[str]]:
+    return {name: frozenset(others) for name, others in mapping.items()}
 
 
 def _any_of(terms: list[str]) -> re.Pattern[str]:
@@ -120,12 +121,17 @@ class Section:
     reading: Reading
     claims: tuple[Claim, ...]
 
+    @property
+    def lower(self) -> str:
+        """The text in lower case, character by character, so that offsets hold."""
+        return lower(self.text)
+
     def about(self, topics: frozenset[str] | set[str]) -> list[Claim]:
         """The claims about any of some topics."""
         return [claim for claim in self.claims if claim.topic in topics]
 
 
-_RANKS = {"trace": 0, "small": 1, "moderate": 2, "large": 3}
+RANKS = {"trace": 0, "small": 1, "moderate": 2, "large": 3}
 
 
 def parse_section(text: str, reading: Reading | None = None) -> Section:
@@ -142,7 +148,7 @@ def parse_section(text: str, reading: Reading | None = None) -> Section:
         if mention.value == 0:
             start = min(mention.span[0], mention.cue[0]) if mention.cue else mention.span[0]
             limits = frozenset(word.lower() for word in rules.limiting.findall(text, start, mention.span[1]))
-        ranks = frozenset(_RANKS[word.value] for word in mention.severity)
+        ranks = frozenset(RANKS[word.value] for word in mention.severity)
         claims.append(Claim(topic, mention.value, mention, side_words, ranks, limits))
     return Section(text, reading, tuple(claims))
 
@@ -153,6 +159,12 @@ def _is_stable_organ(text: str, mention: Mention) -> bool:
         return False
     states = load_lexicon().states.find(text[slice(*mention.cue)].lower())
     return bool(states) and all(state.what == "stable" for state in states)
+
+
+def is_excused(claim: Claim, section: Section) -> bool:
+    """Whether its sentence calls a claim old or harmless, by the words that `checks.yaml` lists for its topic."""
+    unless = load_rules().must_repeat.get(claim.topic)
+    return unless is not None and bool(unless.search(section.text, *claim.mention.sentence))
 
 
 _IN = re.compile(r"[^,;.]{0,25}\b(?:in|within|at|of|over|overlying|throughout|involving)\b[^,;.]{0,12}", re.IGNORECASE)

@@ -22,13 +22,18 @@ def find_malformed(draft: Section) -> Iterator[Flag]:
     elif not draft.reading.mentions and not rules.radiology.search(text):
         yield Flag("malformed", "The draft names nothing that an image shows.", (0, len(text)), None)
     yield from _repeated(text)
-    trimmed = text.rstrip()
-    if trimmed and trimmed[-1] not in ".!?":
-        last = [m for m in rules.cut_off.finditer(trimmed) if m.end() == len(trimmed)]
-        if last or trimmed[-1] in ",;:-(/":
-            yield Flag(
-                "malformed", "The draft ends in the middle of a sentence.", (len(trimmed) - 1, len(trimmed)), None
-            )
+    if _is_cut_off(draft):
+        end = len(text.rstrip())
+        yield Flag("malformed", "The draft ends in the middle of a sentence.", (end - 1, end), None)
+
+
+def _is_cut_off(draft: Section) -> bool:
+    """Whether the draft ends without a full stop, and not in a name or in a word that can end a sentence."""
+    text = draft.text.rstrip()
+    if text.endswith((".", "!", "?", ")")):
+        return False
+    ends = [match.end() for match in load_rules().last_words.finditer(text)]
+    return len(text) not in (*ends, *(mention.span[1] for mention in draft.reading.mentions))
 
 
 def _repeated(text: str) -> Iterator[Flag]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from radllama.clinical.checks.claims import Claim, Section, load_rules
+from radllama.clinical.checks.claims import Claim, Section, is_excused, load_rules
 from radllama.clinical.checks.flag import Flag
 
 # Whether an asserted claim of these findings belongs into every impression of them.
@@ -10,24 +10,28 @@ MustRepeat = Callable[[Claim, Section], bool]
 
 
 def must_repeat(claim: Claim, findings: Section) -> bool:
-    """The default: topics of `checks.yaml: must_repeat`, unless the sentence calls the claim old, stable or slight."""
-    rules = load_rules()
-    if claim.topic not in rules.must_repeat:
-        return False
-    start, end = claim.mention.sentence
-    if claim.topic not in ("Cardiomegaly",) and rules.minor.search(findings.text, start, end):
-        return False
-    return not claim.severities & {0}
+    """The default: topics of `checks.yaml: must_repeat`, unless their sentence has a word that excuses them there."""
+    return claim.topic in load_rules().must_repeat and not is_excused(claim, findings)
 
 
 def find_omissions(findings: Section, draft: Section, policy: MustRepeat = must_repeat) -> Iterator[Flag]:
     """An asserted finding that must be repeated, and that the draft names under no related name."""
-    related = load_rules().related
+    restates = load_rules().restates
     told: set[str] = set()
     for claim in findings.claims:
         if claim.value != 1 or claim.topic in told or not policy(claim, findings):
             continue
-        if any(one.topic in related[claim.topic] for one in draft.claims):
+        if any(_repeats(one, claim, draft) for one in draft.claims):
             continue
-        told.update(related[claim.topic])
+        told.update(restates[claim.topic])
         yield Flag("omitted", f"The draft leaves out {claim.topic}, which the findings assert.", None, claim.span)
+
+
+def _repeats(one: Claim, claim: Claim, draft: Section) -> bool:
+    """Whether a claim of the draft stands for one of the findings."""
+    rules = load_rules()
+    if one.topic in rules.restates[claim.topic]:
+        # "Correlate with signs of infection" names what to look for, not what was seen.
+        advised = any(one.mention.sentence[0] <= word.span[0] < one.span[0] for word in draft.reading.recommendations)
+        return one.says_it_is_there and not advised
+    return one.value == 1 and one.topic in rules.covered_by.get(claim.topic, ())
