@@ -63,3 +63,9 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory, reports: list[Report]) -
     init_llama(shape, tokenizer, seed=1).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """What runs the tests that are coroutines (marked anyio)."""
+    return "asyncio"

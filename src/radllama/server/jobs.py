@@ -1,0 +1,140 @@
+"""What passes between the server and its workers: plain values, cheap to pickle, nothing heavy behind them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+IMPOSSIBLE = "invalid_request"  # the request's fault: it would fail again
+BROKEN = "server_error"  # ours: a bug, or a worker that died of the request
+
+
+@dataclass(frozen=True, slots=True)
+class ImpressionJob:
+    """Findings that want an impression, `n` drafts of it, and the `neighbours` most similar prior reports."""
+
+    findings: str
+    indication: str = ""
+    comparison: str = ""
+    technique: str = ""
+    style: str = "house"
+    n: int = 1
+    neighbours: int = 0
+    max_new_tokens: int = 128
+    seed: int = 0
+
+    @property
+    def size(self) -> int:
+        """How much work it is, in tokens, estimated from above without a tokenizer (2 characters a token)."""
+        return self.n * (len(self.findings + self.indication) // 2 + self.max_new_tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionJob:
+    """A text, or the (role, content) turns of a conversation, to be continued `n` times."""
+
+    prompt: str | tuple[tuple[str, str], ...]
+    max_new_tokens: int = 128
+    temperature: float = 0.0
+    seed: int = 0
+    n: int = 1
+    stop: tuple[str, ...] = ()
+    logprobs: bool = False
+
+    @property
+    def size(self) -> int:
+        """As in ImpressionJob."""
+        text = self.prompt if isinstance(self.prompt, str) else "".join(content for _, content in self.prompt)
+        return self.n * (len(text) // 2 + self.max_new_tokens)
+
+
+Job = ImpressionJob | CompletionJob
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One continuation: its text, why it ended ("stop" or "length"), and log p of each of its tokens, if asked for."""
+
+    text: str
+    finish_reason: str
+    logprobs: tuple[tuple[str, float], ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a job. The first choice is the draft, the others are alternatives.
+
+    `links`, `flags` and `neighbours` are the JSON values that the API shows beside an impression.
+    """
+
+    choices: tuple[Choice, ...]
+    prompt_tokens: int
+    completion_tokens: int
+    links: list[dict[str, Any]] = field(default_factory=list)
+    flags: list[dict[str, Any]] = field(default_factory=list)
+    neighbours: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a job has no result: IMPOSSIBLE or BROKEN, with a message that holds no patient text."""
+
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What a worker says of its model. `abilities`: any of streaming, sampling, logprobs, chat, library."""
+
+    name: str
+    prompt: str
+    weights_sha256: str
+    context_tokens: int
+    abilities: frozenset[str]
+
+
+class Channel(Protocol):
+    """What a backend may tell, and ask, while it works. Jobs are named by their place in the batch."""
+
+    def piece(self, job: int, text: str) -> None:
+        """Send on the next characters of a job's first choice, if somebody waits for them."""
+        ...
+
+    def wants_pieces(self, job: int) -> bool:
+        """Whether somebody reads this job as it is written."""
+        ...
+
+    def is_wanted(self, job: int) -> bool:
+        """Whether anybody still waits for this job."""
+        ...
+
+
+class Silent:
+    """A channel to nobody, who still wants an outcome."""
+
+    def piece(self, job: int, text: str) -> None:
+        """Nothing."""
+
+    def wants_pieces(self, job: int) -> bool:
+        """No."""
+        return False
+
+    def is_wanted(self, job: int) -> bool:
+        """Yes."""
+        return True
+
+
+class Backend(Protocol):
+    """A loaded model, in a worker."""
+
+    @property
+    def info(self) -> ModelInfo:
+        """What it is and can do."""
+        ...
+
+    def run(self, jobs: Sequence[Job], channel: Channel) -> list[Result | Failure]:
+        """Do a batch of jobs: an outcome for each, in order."""
+        ...
+
+
+Load = Callable[..., Backend]
