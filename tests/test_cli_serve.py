@@ -64,6 +64,11 @@ def test_mistakes_are_one_line(run: Run) -> None:
         (("keys", "create", "x", "--scope", "root"), "no scope root"),
         (("keys", "revoke", "pacs"), "no key 'pacs'"),
         (("keys", "list", "--database", "mysql://host/x"), "no database of the kind 'mysql'"),
+        (("serve", "--tls-cert", "none.pem"), "belong together"),
+        (("serve", "--host", "0.0.0.0"), "unencrypted"),
+        (("serve", "--host", "192.0.2.1", "--plain-http"), "cannot listen at 192.0.2.1:8000"),
+        (("serve", "--limit", "many"), "as in 600/minute"),
+        (("serve", "--port", "0", "--model", "/none"), "/none: no such folder"),
     ]:
         code, out, err = run(*arguments)
         assert (code, out, err.count("\n")) == (2, "", 1)

@@ -12,7 +12,7 @@ from radllama.cli.draft import draft
 from radllama.cli.evaluate import compare, evaluate
 from radllama.cli.label import label
 from radllama.cli.library import library_app
-from radllama.cli.serve import audit_app, keys_app
+from radllama.cli.serve import audit_app, keys_app, serve
 from radllama.cli.train import train
 from radllama.console import note
 from radllama.errors import InputError
@@ -29,7 +29,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(library_app, name="library")
 app.add_typer(keys_app, name="keys")
 app.add_typer(audit_app, name="audit")
-for verb in (train, draft, evaluate, compare, label, check):
+for verb in (train, draft, evaluate, compare, label, check, serve):
     app.command()(verb)
 
 _INTERRUPTED = 130  # what typer exits with after a Ctrl-C

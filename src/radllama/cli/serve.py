@@ -1,7 +1,9 @@
-"""`radllama keys` and `radllama audit`: what the assistant's keepers do at the command line."""
+"""`radllama serve`, `radllama keys` and `radllama audit`: what the assistant's keepers type."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,6 +21,46 @@ Database = Annotated[
     str | None,
     typer.Option(envvar="RADLLAMA_DATABASE", help="A database's URL. [default: SQLite in RADLLAMA_HOME]"),
 ]
+
+
+def serve(
+    model: Annotated[str, typer.Option(help="A run or model folder, a hub name, or mini (embedded).")] = "mini",
+    library: Annotated[
+        Path | None, typer.Option(help="A library of prior reports, to show those that are alike.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto.")] = "auto",
+    host: Annotated[str, typer.Option(help="The address to listen at; 127.0.0.1 is this machine alone.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen at.")] = 8000,
+    database: Database = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that each hold the model.")] = 1,
+    queue: Annotated[int, typer.Option(min=1, help="Requests that may wait; the next is told to come again.")] = 64,
+    deadline_s: Annotated[float, typer.Option("--deadline", min=1, help="Seconds a request may take.")] = 30.0,
+    limit: Annotated[str, typer.Option(help="Requests a key may make.")] = "600/minute",
+    tls_cert: Annotated[Path | None, typer.Option(help="The certificate chain, as PEM.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its private key, as PEM.")] = None,
+    proxy: Annotated[
+        list[str] | None,
+        typer.Option(help="The address of a reverse proxy whose X-Forwarded headers are true; repeat."),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="A name under which browsers reach this server; repeat.")
+    ] = None,
+    plain_http: Annotated[
+        bool, typer.Option("--plain-http", help="Let findings cross the network in the clear.")
+    ] = False,
+) -> None:
+    """Serve drafting inside the hospital: the API and, with it, who did what."""
+    _need_extra()
+    from radllama.server.batcher import Limits
+    from radllama.server.exposure import Exposure
+    from radllama.server.serve import Settings
+    from radllama.server.serve import serve as run_server
+
+    exposure = Exposure(
+        host, port, tls_cert, tls_key, tuple(proxy or ()), plain_http, tuple(name.lower() for name in allow_host or ())
+    )
+    limits = Limits(queue=queue, deadline_s=deadline_s)
+    run_server(Settings(model, device, library, database, workers, limit, limits, exposure))
 
 
 @keys_app.command("create")
@@ -75,12 +117,10 @@ def audit_verify(database: Database = None) -> None:
 
 @contextmanager
 def _opened(database: str | None) -> Iterator[tuple["Store", "AuditLog"]]:
-    try:
-        from radllama.server.audit import AuditLog
-        from radllama.store.store import open_store
-    except ModuleNotFoundError as error:
-        raise InputError(f"{error.name} is not installed; the assistant needs pip install 'radllama[serve]'") from None
+    _need_extra()
     from radllama.home import find_home
+    from radllama.server.audit import AuditLog
+    from radllama.store.store import open_store
 
     home = find_home()
     store = open_store(database, home)
@@ -88,3 +128,8 @@ def _opened(database: str | None) -> Iterator[tuple["Store", "AuditLog"]]:
         yield store, AuditLog(store, home)
     finally:
         store.close()
+
+
+def _need_extra() -> None:
+    if absent := [name for name in ("fastapi", "sqlalchemy", "alembic", "structlog") if not find_spec(name)]:
+        raise InputError(f"{absent[0]} is not installed; the assistant needs pip install 'radllama[serve]'")

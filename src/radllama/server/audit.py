@@ -9,7 +9,7 @@ import fcntl
 import hashlib
 import hmac
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 from sqlalchemy import Integer, String, Text, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from radllama.console import note
 from radllama.errors import InputError
 from radllama.files import read_json, write_json
 from radllama.home import load_secret
@@ -50,7 +51,7 @@ class Event:
     event: str
     actor: str
     subject: str = ""
-    facts: dict[str, int | float | bool | str | None] | None = None
+    facts: Mapping[str, int | float | bool | str | None] | None = None
 
 
 class AuditLog:
@@ -86,7 +87,10 @@ class AuditLog:
             yield session, log
         if last is not None:
             # After the commit: a crash in between leaves an anchor that is behind, which is no alarm.
-            self._move_anchor(last)
+            try:
+                self._move_anchor(last)
+            except OSError as error:  # what was logged stands; to call it failed would have it logged twice
+                note(f"the audit log's anchor cannot be written: {error}")
 
     def verify(self) -> int:
         """Check every entry and the end; returns how many there are. Raises InputError that names the first break."""
@@ -125,7 +129,7 @@ class AuditLog:
             event=event.event,
             actor=event.actor,
             subject=self.hash_subject(event.subject),
-            facts=json.dumps(event.facts or {}, sort_keys=True, separators=(",", ":")),
+            facts=json.dumps(dict(event.facts or {}), sort_keys=True, separators=(",", ":")),
         )
         entry.mac = self._mac(entry, last.mac if last else _START)
         session.add(entry)

@@ -1,0 +1,45 @@
+"""Who may ask for what, and how often."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from radllama.server.errors import ApiError
+from radllama.server.keys import Caller, find_caller
+from radllama.server.service import Service, service_of
+
+_bearer = HTTPBearer(auto_error=False, description="A key of `radllama keys create`.")
+
+
+def needs(scope: str) -> Callable[..., Awaitable[Caller]]:
+    """A dependency: the caller, who must hold `scope` and be within the limit."""
+
+    async def check(
+        request: Request,
+        credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+        service: Annotated[Service, Depends(service_of)],
+    ) -> Caller:
+        token = credentials.credentials if credentials else None
+        caller = await run_in_threadpool(_find, service, token)
+        if caller is None:
+            service.metrics.refused.labels("key").inc()
+            raise ApiError(401, "send a key that is in use: Authorization: Bearer KEY", "invalid_api_key")
+        request.state.caller = caller.id
+        if scope not in caller.scopes:
+            service.metrics.refused.labels("scope").inc()
+            raise ApiError(403, f"this key may not do that; it lacks the scope {scope}", "missing_scope")
+        wait_s = service.limiter.take(caller.id)
+        if wait_s is not None:
+            service.metrics.refused.labels("rate").inc()
+            raise ApiError(429, "too many requests with this key", "rate_limit_exceeded", retry_after_s=int(wait_s) + 1)
+        return caller
+
+    return check
+
+
+def _find(service: Service, token: str | None) -> Caller | None:
+    with service.store.read() as session:
+        return find_caller(session, token)

@@ -1,0 +1,136 @@
+"""Our own paths: impressions, and what keeps an eye on the server."""
+
+import secrets
+import time
+from collections.abc import AsyncGenerator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from radllama.server import work
+from radllama.server.access import needs
+from radllama.server.audit import Event
+from radllama.server.errors import ApiError
+from radllama.server.jobs import ImpressionJob, ModelInfo, Result
+from radllama.server.keys import Caller
+from radllama.server.schemas import (
+    Draft,
+    ErrorResponse,
+    ImpressionRequest,
+    ImpressionResponse,
+    ModelUsed,
+    Neighbour,
+    SentenceLink,
+    Timing,
+)
+from radllama.server.service import Service, service_of
+from radllama.server.sse import respond
+
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: {"model": ErrorResponse, "description": "The request cannot be used as it is."},
+    401: {"model": ErrorResponse, "description": "No key, or none in use."},
+    403: {"model": ErrorResponse, "description": "The key lacks a scope."},
+    413: {"model": ErrorResponse, "description": "The body is too large."},
+    429: {"model": ErrorResponse, "description": "Too many requests with this key; see Retry-After."},
+    503: {"model": ErrorResponse, "description": "No place, no model, or too late; see Retry-After."},
+}
+ServiceHere = Annotated[Service, Depends(service_of)]
+router = APIRouter(responses=REFUSALS)
+
+
+@router.post("/v1/impressions", response_model=ImpressionResponse)
+async def draft_impression(
+    request: Request,
+    body: ImpressionRequest,
+    service: ServiceHere,
+    caller: Annotated[Caller, Depends(needs("draft"))],
+) -> Any:
+    """Draft the impression of these findings, and say what speaks for and against it."""
+    arrived, identity = time.perf_counter(), f"imp-{secrets.token_hex(12)}"
+    info = work.model_info(service)
+    job = ImpressionJob(
+        body.findings,
+        body.indication,
+        body.comparison,
+        body.technique,
+        body.style,
+        body.n,
+        body.neighbours,
+        body.max_new_tokens,
+        body.seed,
+    )
+
+    async def finish(result: Result) -> ImpressionResponse:
+        answer = _answer(identity, result, info, (time.perf_counter() - arrived) * 1000)
+        await _record(service, caller, answer)
+        return answer
+
+    if not body.stream:
+        return await finish(await work.do(service, request, job))
+
+    async def events() -> AsyncGenerator[tuple[str | None, Any], None]:
+        pieces = work.stream(service, job)
+        try:
+            async for event in pieces:
+                if isinstance(event, str):
+                    yield "piece", event
+                else:
+                    yield "impression", (await finish(event)).model_dump(mode="json")
+        finally:
+            await pieces.aclose()
+
+    return await respond(request, events())
+
+
+@router.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """Whether the process lives."""
+    return {"status": "alive"}
+
+
+@router.get("/readyz")
+async def readyz(service: ServiceHere) -> dict[str, str]:
+    """Whether a request would be taken on: a model is loaded, the database answers, nothing is shutting down."""
+    if service.batcher.draining:
+        raise ApiError(503, "the server is shutting down", retry_after_s=5)
+    info = work.model_info(service)
+    if not service.batcher.pool.is_alive:
+        raise ApiError(503, "no worker has the model now", retry_after_s=5)
+    try:
+        await run_in_threadpool(service.store.check)
+    except Exception:
+        raise ApiError(503, "the database does not answer", retry_after_s=5) from None
+    return {"status": "ready", "model": info.name}
+
+
+@router.get("/metrics", response_class=Response, dependencies=[Depends(needs("metrics"))])
+async def metrics(service: ServiceHere) -> Response:
+    """What Prometheus scrapes."""
+    return Response(service.metrics.render(), media_type="text/plain; version=0.0.4")
+
+
+def _answer(identity: str, result: Result, info: ModelInfo, total_ms: float) -> ImpressionResponse:
+    drafts = [Draft(impression=one.text, finish_reason=one.finish_reason) for one in result.choices]
+    return ImpressionResponse(
+        id=identity,
+        draft=drafts[0],
+        alternatives=drafts[1:],
+        links=[SentenceLink(**one) for one in result.links],
+        flags=result.flags,
+        neighbours=[Neighbour(**one) for one in result.neighbours],
+        model=ModelUsed(name=info.name, weights_sha256=info.weights_sha256, prompt=info.prompt),
+        timing=Timing(total_ms=round(total_ms, 1)),
+    )
+
+
+async def _record(service: Service, caller: Caller, answer: ImpressionResponse) -> None:
+    facts: dict[str, int | str] = {
+        "model": answer.model.name,
+        "prompt": answer.model.prompt,
+        "flags": len(answer.flags),
+    }
+    await work.record(service, Event("draft.make", caller.id, answer.id, facts))
+    service.metrics.drafts.inc()
+    for flag in answer.flags:
+        service.metrics.flags.labels(flag["kind"]).inc()

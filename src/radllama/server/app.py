@@ -1,0 +1,66 @@
+"""The web app, of collaborators that are passed in; nothing is loaded when this is imported."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+
+import radllama
+from radllama.server import api, openai_api
+from radllama.server.audit import AuditLog, Event
+from radllama.server.batcher import Batcher, Limits
+from radllama.server.errors import add_error_handlers
+from radllama.server.limiter import Limiter
+from radllama.server.logs import open_log
+from radllama.server.metrics import Metrics
+from radllama.server.middleware import Gate, Watch
+from radllama.server.pool import Pool
+from radllama.server.recorder import Recorder
+from radllama.server.service import Service
+from radllama.store.store import Store
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+DRAIN_S = 30.0
+
+
+def create_app(
+    pool: Pool,
+    store: Store,
+    audit: AuditLog,
+    limits: Limits | None = None,
+    limit: str = "600/minute",
+    hosts: frozenset[str] | None = LOOPBACK,
+    log: Any = None,
+) -> FastAPI:
+    """The assistant as an ASGI app. It starts `pool` with itself and ends it, after what was taken on is done.
+
+    `limit` is what a key may ask for, `hosts` the names this server answers to (None: any).
+    """
+    batcher = Batcher(pool, limits)
+    service = Service(batcher, store, Recorder(audit), Limiter(limit), Metrics(batcher), log or open_log())
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        info = pool.info or await pool.start()
+        facts = {"model": info.name, "prompt": info.prompt, "weights_sha256": info.weights_sha256}
+        await service.recorder.record(Event("serve.start", "server", facts=facts))
+        service.log.info("ready", **facts, workers=len(pool.workers))
+        try:
+            yield
+        finally:
+            await batcher.drain(DRAIN_S)
+            await pool.close()
+            await service.recorder.record(Event("serve.stop", "server"))
+            service.recorder.close()
+            service.log.info("stopped")
+
+    # FastAPI's own pages of documentation come from a CDN, which a hospital's browser cannot reach.
+    app = FastAPI(title="radllama", version=radllama.__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.state.service = service
+    add_error_handlers(app)
+    app.include_router(api.router)
+    app.include_router(openai_api.router)
+    app.add_middleware(Gate, hosts=hosts)
+    app.add_middleware(Watch, log=service.log, metrics=service.metrics)
+    return app

@@ -1,0 +1,85 @@
+"""Who can reach the server: this machine alone, unless what protects it has been set up."""
+
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+
+from radllama.errors import InputError
+from radllama.server.app import DRAIN_S
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """Where the server listens and what stands between it and the rest.
+
+    `proxies` are the addresses of the reverse proxies whose X-Forwarded headers are believed.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    proxies: tuple[str, ...] = ()
+    plain_http: bool = False
+    hosts: tuple[str, ...] = ()
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.tls_cert else 'http'}://{host}:{self.port}"
+
+    def check(self, has_keys: bool) -> None:
+        """Raise InputError for a server that others could reach without a key, or read on the way."""
+        if bool(self.tls_cert) != bool(self.tls_key):
+            raise InputError("serve: --tls-cert and --tls-key belong together")
+        for path in (self.tls_cert, self.tls_key):
+            if path is not None and not path.is_file():
+                raise InputError(f"{path}: no such file")
+        if self.is_loopback:
+            return
+        if not has_keys:
+            raise InputError(
+                f"serve: at {self.host} others reach this server, and no key exists yet; make one first "
+                "(radllama keys create NAME), or leave --host out"
+            )
+        if not (self.tls_cert or self.proxies or self.plain_http):
+            raise InputError(
+                f"serve: at {self.host} findings would cross the network unencrypted; give --tls-cert and --tls-key, "
+                "or --proxy ADDRESS of the reverse proxy that does it, or say --plain-http"
+            )
+
+    def configure(self, app: FastAPI) -> uvicorn.Config:
+        """How uvicorn serves the app here."""
+        return uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            ssl_certfile=self.tls_cert,
+            ssl_keyfile=str(self.tls_key) if self.tls_key else None,
+            proxy_headers=bool(self.proxies),
+            forwarded_allow_ips=list(self.proxies),
+            timeout_graceful_shutdown=int(DRAIN_S),
+            timeout_keep_alive=30,
+            lifespan="on",
+        )
+
+    def told(self, has_keys: bool) -> str:
+        """One line for whoever started it."""
+        reach = "reachable from this machine only" if self.is_loopback else "reachable by others, with a key"
+        keys = "a key is needed" if has_keys else "no key exists, so everyone on this machine may use it"
+        return f"{self.url} ({reach}; {keys})"

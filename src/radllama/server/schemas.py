@@ -1,0 +1,112 @@
+"""Requests and answers of our own paths: bounded, and unknown fields refused."""
+
+import unicodedata
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+FINDINGS_CHARACTERS = 40_000
+SECTION_CHARACTERS = 8_000
+MOST_DRAFTS = 8
+_ALLOWED_CONTROLS = "\n\r\t"
+
+
+def _check_text(value: str) -> str:
+    # Half a surrogate pair cannot be encoded; a NUL cannot be stored; other controls can rewrite a terminal.
+    for character in value:
+        if unicodedata.category(character) in ("Cc", "Cs") and character not in _ALLOWED_CONTROLS:
+            raise ValueError("holds a control character, or half a surrogate pair")
+    return value
+
+
+# Goes after the length of a text: the bounds are then those of a string in the OpenAPI description too.
+CLEAN = AfterValidator(_check_text)
+Section = Annotated[str, Field(max_length=SECTION_CHARACTERS), CLEAN]
+
+
+class Bounded(BaseModel):
+    """Base of every request."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+
+
+class ImpressionRequest(Bounded):
+    """What an impression is wanted of."""
+
+    findings: Annotated[str, Field(min_length=1, max_length=FINDINGS_CHARACTERS), CLEAN]
+    indication: Section = ""
+    comparison: Section = ""
+    technique: Section = ""
+    style: Literal["house", "numbered", "short"] = "house"
+    n: Annotated[int, Field(ge=1, le=MOST_DRAFTS, description="How many different drafts, at most.")] = 1
+    neighbours: Annotated[int, Field(ge=0, le=20, description="How many similar prior reports.")] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31, description="Of the alternatives; the draft itself is greedy.")] = 0
+    max_new_tokens: Annotated[int, Field(ge=1, le=1024)] = 128
+    stream: Annotated[bool, Field(description="Server-sent events: `piece` as it is written, then `impression`.")] = (
+        False
+    )
+
+
+class Draft(BaseModel):
+    """One draft. `finish_reason` is "length" where it was ended by max_new_tokens."""
+
+    impression: str
+    finish_reason: Literal["stop", "length"]
+
+
+class SentenceLink(BaseModel):
+    """A sentence of the draft and the sentences of the findings it rests on, as [start, end) character offsets."""
+
+    impression: tuple[int, int]
+    findings: list[tuple[int, int]]
+
+
+class Neighbour(BaseModel):
+    """A similar prior report of the library; score in 0..1."""
+
+    id: str
+    score: float
+    findings: str
+    impression: str
+
+
+class ModelUsed(BaseModel):
+    """Which weights and which prompt made the draft."""
+
+    name: str
+    weights_sha256: str
+    prompt: str
+
+
+class Timing(BaseModel):
+    """Milliseconds from the request's arrival to its answer."""
+
+    total_ms: float
+
+
+class ImpressionResponse(BaseModel):
+    """A draft with what speaks for and against it. A radiologist reads, corrects and signs."""
+
+    id: str
+    draft: Draft
+    alternatives: list[Draft]
+    links: list[SentenceLink]
+    flags: list[dict[str, Any]]
+    neighbours: list[Neighbour]
+    model: ModelUsed
+    timing: Timing
+
+
+class ErrorBody(BaseModel):
+    """What went wrong, and what to do."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorResponse(BaseModel):
+    """Every error has this shape."""
+
+    error: ErrorBody

@@ -1,0 +1,30 @@
+"""What the paths work with: the collaborators that the app was made of."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Request
+
+from radllama.server.batcher import Batcher
+from radllama.server.limiter import Limiter
+from radllama.server.metrics import Metrics
+from radllama.server.recorder import Recorder
+from radllama.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One running assistant."""
+
+    batcher: Batcher
+    store: Store
+    recorder: Recorder
+    limiter: Limiter
+    metrics: Metrics
+    log: Any
+
+
+def service_of(request: Request) -> Service:
+    """The service of the app that got this request."""
+    service: Service = request.app.state.service
+    return service
