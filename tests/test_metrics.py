@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from radllama.evaluation.metrics import METRICS, exact_match, length_ratio, rouge
+from radllama.evaluation.metrics import METRICS, chrf, exact_match, length_ratio, rouge
 
 REFERENCE = "No acute findings. Small right effusion."
 
@@ -72,10 +72,25 @@ def test_a_perfect_draft_scores_one_in_every_metric() -> None:
     assert [metric.score(REFERENCE, REFERENCE) for metric in METRICS.values()] == [1] * len(METRICS)
 
 
+def test_chrf_gives_part_of_the_credit_for_another_ending_where_rouge_gives_none() -> None:
+    assert rouge("rouge1")("Opacities.", "Opacity.") == 0
+    assert 0.3 < chrf("Opacities.", "Opacity.") < 1
+
+
+def test_chrf_of_a_short_impression_is_the_packages_and_never_nan() -> None:
+    from sacrebleu import sentence_chrf
+
+    pairs = [("No edema.", "No edema."), ("No acute disease.", "Acute disease."), ("Normal.", "Stone.")]
+    for reference, draft in pairs:
+        assert chrf(reference, draft) == pytest.approx(sentence_chrf(draft, [reference]).score / 100)
+    assert chrf("No edema.", "No edema.") == pytest.approx(1)
+    assert chrf("Normal.", "") == chrf("Normal.", " . ") == 0
+
+
 def test_the_names_in_the_scores_file_do_not_change() -> None:
     assert list(METRICS) == [
         *("rouge1", "rouge2", "rougeL", "rouge1_stemmed", "rouge2_stemmed", "rougeL_stemmed"),
-        *("exact_match", "length_ratio"),
+        *("chrf", "exact_match", "length_ratio"),
     ]
 
 

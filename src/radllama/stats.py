@@ -75,6 +75,12 @@ def divide(numerators: Array, denominators: Array) -> Array:
     return quotients
 
 
+def mean_of_defined(scores: Array) -> Array:
+    """Mean over the columns of scores (rows, columns) that are not NaN: (rows,), NaN where none is."""
+    defined = ~np.isnan(scores)
+    return divide(np.where(defined, scores, 0.0).sum(axis=1), defined.sum(axis=1).astype(np.float64))
+
+
 def bootstrap(values: Ratios, resamples: int = RESAMPLES, seed: int = 0) -> Array:
     """Scores of `resamples` random draws of as many reports with replacement: (resamples, columns).
 

@@ -38,6 +38,11 @@ def repeatable_observations(findings: str, reference: str) -> frozenset[str]:
     return observe(findings).asserted & observe(reference).asserted
 
 
+def omitted_observations(findings: str, reference: str, draft: str) -> frozenset[str]:
+    """The observations that the draft should repeat and does not."""
+    return repeatable_observations(findings, reference) - observe(draft).asserted
+
+
 def invented_observations(findings: str, reference: str, draft: str) -> frozenset[str]:
     """The observations that the draft asserts and that neither text asserts or doubts."""
     named = (observe(text) for text in (findings, reference))

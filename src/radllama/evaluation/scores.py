@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from radllama import stats
-from radllama.evaluation.measures import MEASURES, Scored
+from radllama.evaluation.measures import Scored
 from radllama.evaluation.strata import Mask
 
 SYSTEM = "system"
@@ -37,7 +37,7 @@ def summarise(rows: Mapping[str, Scored], masks: Mapping[str, Mask], seed: int, 
                 "strata": {name: summaries[row][name] for name in masks},
                 "difference": {
                     measure: {"mean": number(difference[at]), "ci95": numbers(bounds[:, at])}
-                    for at, measure in enumerate(MEASURES)
+                    for at, measure in enumerate(scored.measures)
                 },
             }
     return scores
@@ -64,10 +64,10 @@ def _summary(scored: Scored, bounds: stats.Array) -> dict[str, Any]:
     denominators = scored.values.denominators.sum(axis=0)
     return {
         "n": len(scored),
-        **{measure: number(values[at]) for at, measure in enumerate(MEASURES)},
-        "ci95": {measure: numbers(bounds[:, at]) for at, measure in enumerate(MEASURES)},
+        **{measure: number(values[at]) for at, measure in enumerate(scored.measures)},
+        "ci95": {measure: numbers(bounds[:, at]) for at, measure in enumerate(scored.measures)},
         "denominators": {
-            name: int(denominators[at]) for at, (name, measure) in enumerate(MEASURES.items()) if measure.per
+            name: int(denominators[at]) for at, (name, measure) in enumerate(scored.measures.items()) if measure.per
         },
         "empty_drafts": int(scored.empty.sum()),
     }
