@@ -14,12 +14,13 @@ from radllama.text import words
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A draft that can be scored. `findings` is None where the drafts file does not tell them."""
+    """A draft that can be scored. `findings` and `source` are None where the drafts file does not tell them."""
 
     id: str
     findings: str | None
     reference: str
     draft: str
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +33,12 @@ class Drafts:
 
 
 def read_drafts(path: Path) -> Drafts:
-    """The cases of a drafts file: a line or row needs `id`, `reference` and `draft`; `findings` if known.
+    """The cases of a drafts file: a line or row needs `id`, `reference`, `draft`; and what is known of the rest.
 
-    A draft that is missing, null or without words counts as empty. A reference that is missing, null or
-    without words cannot be scored against: such lines are counted. Raises InputError, naming the line, for
-    an id that is missing or doubled or a value that is not text, and when nothing can be scored.
+    The rest are `findings`, `model` and `source`. A draft that is missing, null or without words counts as empty. A
+    reference that is missing, null or without words cannot be scored against: such lines are counted. Raises
+    InputError, naming the line, for an id that is missing or doubled or a value that is not text, and when nothing can
+    be scored.
     """
     cases: list[Case] = []
     lines: dict[str, int] = {}
@@ -49,12 +51,12 @@ def read_drafts(path: Path) -> Drafts:
         if identity in lines:
             raise InputError(f"{where}: id {identity!r} already stands on line {lines[identity]}; one draft a report")
         lines[identity] = number
-        findings, reference, draft, model = (
-            _text(row, key, where) for key in ("findings", "reference", "draft", "model")
+        findings, reference, draft, model, source = (
+            _text(row, key, where) for key in ("findings", "reference", "draft", "model", "source")
         )
         models |= {model: None} if model else {}
         if reference is not None and words(reference):
-            cases.append(Case(identity, findings, reference, draft or ""))
+            cases.append(Case(identity, findings, reference, draft or "", source or None))
     if not lines:
         raise InputError(f"{path}: no drafts in it")
     for key in ("draft", "reference"):

@@ -1,141 +1,90 @@
-"""Which reports belong together: normal or abnormal, findings seen in training or not, short or long.
+"""Which reports belong together: normal or abnormal, seen in training or not, by what they show, length and source.
 
-A mean over all reports hides the ones that matter. Every stratum is a mask over the scored reports, and
-every row of a table is shown for each.
+A mean over all reports hides the ones that matter. Every stratum is a mask over the scored reports, and every row of
+a table is shown for each. Normal or abnormal is decided from the reference by the rule of `normality`.
 
-**Normal or abnormal** is decided from the reference impression alone, by this rule. The impression is cut
-into statements at the ends of sentences, at semicolons and at "but", "however" and their like. It is
-normal when every statement is, and a statement is normal when, read from left to right, it holds nothing
-but
-
-- words of the *plain vocabulary* below: anatomy, examinations, filler and words of normality ("heart size
-  is normal", "clear lungs");
-- whatever follows a negation ("no acute cardiopulmonary abnormality", "negative for active disease",
-  "lungs clear without effusion"), until the statement ends or a word ends the negation's reach, as
-  "with", "other than" or "stable" do ("no acute disease with stable cardiomegaly").
-
-Any other word makes the impression abnormal: what the rule does not know is not called normal. So does an
-impression of filler alone, which denies nothing and calls nothing normal.
-
-Held against the manual codes of 3,170 OpenI reports (MeSH "normal"), it calls normal 96% of those coded so,
-and 38% of the others: most of these are coded for something incidental in the findings (a granuloma,
-degenerative change) that their impression passes over.
+A report *shows* an observation when its findings or its signed impression assert it (`clinical.observations`).
 """
 
-import re
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from radllama.text import normalise, sentences, words
+from radllama.clinical.observations import observation_names, observe
+from radllama.evaluation.drafts import Case
+from radllama.evaluation.normality import is_normal
+from radllama.report import Report
+from radllama.text import normalise, words
 
 Mask = NDArray[np.bool_]
 
-TITLES = {
+# An observation that fewer than this share of the training reports show is rare.
+RARE = 0.02
+_TITLES = {
     "normal": "normal reference",
     "abnormal": "abnormal reference",
     "findings_seen": "findings seen in training",
     "findings_unseen": "findings not seen in training",
+    "rare_observation": f"shows something that under {RARE:.0%} of training reports do",
     "length_q1": "findings, shortest quarter",
     "length_q2": "findings, second quarter",
     "length_q3": "findings, third quarter",
     "length_q4": "findings, longest quarter",
 }
-
-_NEGATIONS = {"no", "without", "negative", "absent", "free", "nor", "neither", "never"}
-_REACH_ENDS = {
-    *("with", "other", "otherwise", "aside", "apart", "besides", "beyond", "save", "only", "than"),
-    *("stable", "unchanged", "persistent", "persisting", "chronic", "again", "consistent", "longer"),
-    *("mild", "mildly", "moderate", "minimal", "borderline", "enlarged", "increased", "increase"),
-    *("change", "changes", "improvement", "resolution", "exclude", "excluded", "cannot", "not", "may"),
-    *("recommend", "recommended", "correlate", "correlation", "consider", "suspected", "probable"),
-    *("likely", "possible", "possibly", "represent", "represents", "followup", "significantly"),
-}
-# A number and a full stop inside a sentence begins the next item of a list: "no edema 2. granuloma".
-_STATEMENT_ENDS = re.compile(
-    r"[;:]|(?<!\S)\d{1,2}\.\s|\b(?:but|however|although|though|except|yet|while|whereas)\b", re.IGNORECASE
-)
-# To deny these denies nothing: "no significant interval change" leaves open what there is.
-_HOLLOW = {"significant", "interval", "acute", "new", "substantial", "definite", "gross", "appreciable", "evidence"}
-
-_NORMALITY = {"normal", "normally", "negative", "clear", "unremarkable", "intact", "limits", "midline", "healthy"}
-_PLAIN = {
-    *_NORMALITY,
-    # anatomy
-    *("heart", "cardiac", "cardiomediastinal", "cardiopulmonary", "pulmonary", "lung", "lungs", "chest"),
-    *("thorax", "thoracic", "intrathoracic", "mediastinum", "mediastinal", "hilar", "hila", "perihilar"),
-    *("pleura", "pleural", "diaphragm", "silhouette", "vascularity", "vasculature", "parenchyma", "aorta"),
-    *("trachea", "bones", "bony", "osseous", "skeletal", "ribs", "rib", "spine", "cervical", "lumbar"),
-    *("structures", "structure", "tissue", "tissues", "soft", "abdomen", "abdominal", "pelvis", "liver"),
-    *("kidneys", "kidney", "gallbladder", "spleen", "pancreas", "bowel", "brain", "head", "neck", "knee"),
-    *("thyroid", "bladder", "uterus", "prostate", "breast", "breasts", "sinuses", "orbits", "vessels"),
-    *("shoulder", "hip", "ankle", "wrist", "hand", "foot", "elbow", "disc", "disk", "spaces", "joint"),
-    # examinations
-    *("exam", "examination", "study", "film", "films", "radiograph", "radiographs", "radiography", "x"),
-    *("ray", "xray", "x-ray", "view", "views", "pa", "lateral", "ap", "frontal", "two", "ct", "mri", "mr"),
-    *("ultrasound", "sonogram", "series", "imaging", "scan", "appearance", "appearances", "comparison"),
-    *("comparisons", "report", "end", "age", "stated", "radiographic", "radiographically", "portable"),
-    # filler
-    *("a", "an", "the", "of", "and", "or", "in", "on", "at", "for", "to", "by", "is", "are", "was", "be"),
-    *("were", "been", "has", "have", "there", "this", "these", "that", "both", "all", "within", "appear"),
-    *("appears", "seen", "size", "sized", "contour", "contours", "configuration", "caliber", "shape"),
-    *("grossly", "essentially", "otherwise", "well", "expanded", "aerated", "inflated", "bilaterally"),
-    *("bilateral", "left", "right", "specifically", "patient", "patient's", "overall", "remain", "remains"),
-    *("impression", "visualized", "evaluation", "position", "as", "also", "its", "with", "stable"),
-    *("unchanged", "since", "from", "prior", "previous"),
-}
-# Not facts about the patient: numbers of a list, marks of de-identification.
-_MARK = re.compile(r"x{2,}|\d+")
+_OBSERVATION, _SOURCE = "observation:", "source:"
 
 
-def is_normal(impression: str) -> bool:
-    """Whether an impression says that all is normal, by the rule at the head of this module.
+def title(stratum: str) -> str:
+    """The name of a stratum in words."""
+    if stratum.startswith(_OBSERVATION):
+        return f"shows {stratum.removeprefix(_OBSERVATION)}"
+    if stratum.startswith(_SOURCE):
+        return f"source {stratum.removeprefix(_SOURCE)}"
+    return _TITLES[stratum]
 
-    An impression without words is not normal.
-    """
-    plain = [_says_normal(statement) for statement in _statements(impression)]
-    return True in plain and None not in plain
+
+def is_main(stratum: str) -> bool:
+    """Whether a stratum is of every evaluation, not one of many by observation or source."""
+    return stratum in _TITLES
 
 
-def strata(
-    references: Sequence[str], findings: Sequence[str] | None, train_findings: Collection[str] | None
-) -> dict[str, Mask]:
+def strata(cases: Sequence[Case], train: Sequence[Report] | None) -> dict[str, Mask]:
     """Masks over the reports by the name of the stratum, in the order to be shown; empty ones are left out.
 
-    `findings` and `train_findings` are None where they are not known. Seen means: the same words in the
-    same order stand in training. The quarters are of the number of words in the findings; equals fall into
-    the same, lower quarter.
+    Seen means: the same words in the same order stand in the training findings. The quarters are of the number of
+    words in the findings; equals fall into the same, lower quarter. What needs findings is absent unless all cases
+    have them, and what needs training data where `train` is None. Sources are shown where there are several.
     """
-    normal = np.array([is_normal(reference) for reference in references])
+    normal = np.array([is_normal(case.reference) for case in cases])
     masks = {"normal": normal, "abnormal": ~normal}
-    if findings is not None and train_findings is not None:
-        known = {normalise(text) for text in train_findings}
+    findings = [case.findings for case in cases if case.findings is not None]
+    complete = len(findings) == len(cases)
+    shown = [_shown(case.findings, case.reference) for case in cases]
+    if complete and train is not None:
+        known = {normalise(report.findings) for report in train}
         seen = np.array([normalise(text) in known for text in findings])
         masks |= {"findings_seen": seen, "findings_unseen": ~seen}
-    if findings is not None:
+        rare = rare_observations(train)
+        masks["rare_observation"] = np.array([bool(names & rare) for names in shown])
+    if complete:
         lengths = np.array([len(words(text)) for text in findings])
         quarter = np.searchsorted(np.quantile(lengths, [0.25, 0.5, 0.75]), lengths)
         masks |= {f"length_q{q + 1}": quarter == q for q in range(4)}
+    for name in observation_names():
+        masks[_OBSERVATION + name] = np.array([name in names for names in shown])
+    sources = sorted({case.source for case in cases if case.source is not None})
+    if len(sources) > 1:
+        masks |= {_SOURCE + source: np.array([case.source == source for case in cases]) for source in sources}
     return {name: mask for name, mask in masks.items() if mask.any()}
 
 
-def _statements(impression: str) -> list[list[str]]:
-    parts = [part for sentence in sentences(impression) for part in _STATEMENT_ENDS.split(sentence)]
-    return [tokens for part in parts if (tokens := words(part))]
+def rare_observations(train: Sequence[Report]) -> frozenset[str]:
+    """The observations that fewer than RARE of the training reports show; those that none shows are rare too."""
+    counts = Counter(name for report in train for name in _shown(report.findings, report.impression))
+    return frozenset(name for name in observation_names() if counts[name] < RARE * len(train))
 
 
-def _says_normal(tokens: list[str]) -> bool | None:
-    """True when the statement denies or calls normal, False when it says nothing, None when abnormal."""
-    says = negated = False
-    for token in tokens:
-        if token in _NEGATIONS:
-            negated = True
-        elif negated and token in _REACH_ENDS:
-            negated = False
-        elif negated:
-            says |= token not in _HOLLOW
-        elif token not in _PLAIN and not _MARK.fullmatch(token):
-            return None
-        says |= token in _NORMALITY
-    return says
+def _shown(findings: str | None, impression: str) -> frozenset[str]:
+    return observe(findings or "").asserted | observe(impression).asserted

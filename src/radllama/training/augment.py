@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from radllama.evaluation.strata import is_normal
+from radllama.evaluation.normality import is_normal
 from radllama.prompt import Prompt
 from radllama.recipe import Augment
 from radllama.report import Report
