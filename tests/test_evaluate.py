@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import pytest
 from radllama.errors import InputError
 from radllama.evaluation.evaluate import evaluate
 from radllama.evaluation.metrics import METRICS
+from radllama.evaluation.strata import is_main
 from radllama.evaluation.tables import render_table
 from radllama.files import read_jsonl, write_jsonl
-from radllama.run import read_run
+from radllama.run import read_run, write_run
 
 # Findings and impressions of a hospital that does not exist.
 TRAIN = [
@@ -79,13 +81,91 @@ def test_the_trivial_rows_are_scored_on_the_same_reports(scores: dict[str, Any])
 
 
 def test_the_strata_are_scored(scores: dict[str, Any]) -> None:
-    sizes = {name: part["n"] for name, part in scores["strata"].items()}
+    sizes = {name: part["n"] for name, part in scores["strata"].items() if is_main(name)}
     assert sizes == {
         **{"normal": 2, "abnormal": 2, "findings_seen": 1, "findings_unseen": 3},
         **{"length_q1": 1, "length_q2": 1, "length_q3": 1, "length_q4": 1},
     }
     assert scores["strata"]["normal"]["rouge1"] == 1
     assert scores["trivial"]["nearest"]["strata"]["findings_seen"]["rouge1"] == 1
+
+
+CHEST = [
+    ("Small left pleural effusion. Degenerative changes.", "Left effusion.", "Left pleural effusion."),
+    ("The heart is enlarged. Right effusion.", "Cardiomegaly and effusion.", "Cardiomegaly. Rib fracture."),
+    ("Hiatal hernia.", "Hiatal hernia.", "Normal chest."),
+    ("Lungs clear.", "Normal chest.", ""),
+]
+
+
+@pytest.fixture
+def chest(tmp_path: Path) -> dict[str, Any]:
+    rows = [{"id": str(at), "findings": f, "reference": r, "draft": d} for at, (f, r, d) in enumerate(CHEST)]
+    write_jsonl(tmp_path / "chest.jsonl", rows)
+    data = make_dataset(tmp_path / "chest", [("Lungs clear.", "Normal chest.")] * 3 + [("Effusion.", "Effusion.")])
+    return evaluate(tmp_path / "chest.jsonl", tmp_path / "chest_scores", train=data, resamples=50)
+
+
+def test_what_drafts_keep_of_the_findings_is_scored_for_every_row(chest: dict[str, Any]) -> None:
+    system, constant = chest["overall"], chest["trivial"]["constant"]["overall"]
+    # By hand: 1 of 1, 1 of 2, 0 of 1; the third report of three is answered normal; the fracture is invented.
+    assert (system["repeated"], system["denominators"]["repeated"]) == (0.5, 4)
+    assert (system["answered_normal"], system["denominators"]["answered_normal"]) == (pytest.approx(1 / 3), 3)
+    assert (system["invented"], system["denominators"]["invented"]) == (0.25, 4)
+    assert (constant["repeated"], constant["answered_normal"], constant["invented"]) == (0, 1, 0)
+    assert chest["trivial"]["lead"]["overall"]["repeated"] == 1
+    assert chest["trivial"]["constant"]["difference"]["repeated"]["mean"] == 0.5
+    assert chest["strata"]["observation:Pleural Effusion"]["repeated"] == pytest.approx(2 / 3)
+
+
+def test_each_observation_is_scored_by_itself(chest: dict[str, Any]) -> None:
+    observations = chest["overall"]["observations"]
+    assert observations["Hernia"]["repeated"] == 0
+    assert observations["Cardiomegaly"]["label_f1"] == 1
+    assert (observations["Fracture"]["invented"], observations["Fracture"]["repeated"]) == (0.25, None)
+    assert observations["Pleural Effusion"]["denominators"]["repeated"] == 2
+    # By hand, labels of drafts and references: effusion 2/3, heart 1, fracture 0, No Finding: the hernia is none,
+    # the third draft has it and the third reference has not, the fourth reference has it and the empty draft not.
+    assert chest["overall"]["label_f1_macro"] == pytest.approx((2 / 3 + 1 + 0 + 0) / 4)
+    assert chest["overall"]["label_f1_macro_5"] == pytest.approx((2 / 3 + 1) / 2)
+
+
+def test_flags_of_every_kind_are_counted_and_the_page_shows_what_was_left_out(
+    tmp_path: Path, chest: dict[str, Any]
+) -> None:
+    assert chest["overall"]["flag_unsupported"] == 0.25
+    assert chest["overall"]["flag_side"] == 0
+    assert 0.25 <= chest["overall"]["flagged"] <= 1
+    assert "Hernia stands in findings and reference" in (tmp_path / "chest_scores" / "report.html").read_text()
+
+
+def test_a_further_scorer_stands_in_every_row(tmp_path: Path) -> None:
+    class Shorter:
+        title = "shorter"
+
+        def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+            return [float(len(draft) < len(reference)) for reference, draft in pairs]
+
+    scores = evaluate(make_drafts(tmp_path / "d.jsonl", *GOOD), tmp_path / "out", scorers=[Shorter()], resamples=50)
+    assert scores["overall"]["shorter"] == 0.25  # the empty draft scores 0 unread
+    assert scores["trivial"]["lead"]["overall"]["shorter"] == 0
+    assert "shorter" in scores["overall"]["ci95"]
+    assert "absent: they need models" not in " ".join(scores["notes"])
+    assert "shorter" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_the_learning_curve_of_a_run_is_shown(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    history = [{"step": 10, "loss": 2.5, "rouge1": 0.4}, {"step": 20, "loss": 2.25, "rouge1": 0.5}]
+    write_run(run / "run.json", "train", {}, history=history)
+    drafts = make_drafts(tmp_path / "d.jsonl", *GOOD)
+    evaluate(drafts, tmp_path / "out", run=run, resamples=50)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "2.500 at step 10, 2.250 at step 20" in page
+    assert 'points="0.00,5.00 100.00,95.00"' in page  # the loss falls
+    with pytest.raises(InputError, match="no finished training run"):
+        evaluate(drafts, tmp_path / "again", run=tmp_path / "out", resamples=50)
+    assert not (tmp_path / "again").exists()
 
 
 def test_the_folder_holds_what_was_returned(tmp_path: Path, scores: dict[str, Any]) -> None:
@@ -248,11 +328,15 @@ def test_letters_that_rouge_does_not_read_are_noted(tmp_path: Path) -> None:
     assert "2 references have letters other than a-z" in " ".join(notes)
 
 
-def test_the_worst_drafts_come_first_and_of_equals_the_longer_reference(tmp_path: Path) -> None:
-    evaluate(make_drafts(tmp_path / "d.jsonl", "", "", "Bladder stone.", "No stone."), tmp_path / "out", resamples=50)
-    worst = (tmp_path / "out" / "report.html").read_text().split("worst drafts")[1].split("drawn at random")[0]
-    places = [worst.index(f"Report {identity}<") for identity in ("1", "0", "2", "3")]
+def test_the_most_harmful_drafts_come_first_and_of_equals_the_longer_reference(tmp_path: Path) -> None:
+    drafts = make_drafts(tmp_path / "d.jsonl", "", "", "Bladder stone.", "No stone. Large left pleural effusion.")
+    evaluate(drafts, tmp_path / "out", resamples=50)
+    page = (tmp_path / "out" / "report.html").read_text()
+    worst = page.split("most harmful-looking drafts")[1].split("drawn at random")[0]
+    # An invented effusion outweighs an empty draft, whatever the words in common.
+    places = [worst.index(f"Report {identity}<") for identity in ("3", "1", "0", "2")]
     assert places == sorted(places)
+    assert "<b>invented</b> Pleural Effusion stands in the draft alone." in worst
 
 
 def test_the_page_shows_hostile_report_text_as_text(tmp_path: Path) -> None:

@@ -11,7 +11,18 @@ import pytest
 import radllama
 
 SOURCE = Path(radllama.__file__).parent
-HEAVY = {"torch", "transformers", "peft", "accelerate", "sklearn", "pyarrow", "tensorboard", "bitsandbytes"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "peft",
+    "accelerate",
+    "sklearn",
+    "pyarrow",
+    "tensorboard",
+    "bitsandbytes",
+    "sacrebleu",
+    "bert_score",
+}
 
 # Bottom to top. A module may import those of lower rows, never of its own row or a higher one.
 LAYERS = [
@@ -19,13 +30,14 @@ LAYERS = [
     "dataset drafting reports.headings reports.sample_grammar clinical clinical.lexicon clinical.segment "
     "clinical.checks store store.tables store.migrations store.migrations.versions "
     "store.migrations.versions.r0001_keys_and_audit server",
-    "files recipe evaluation.metrics evaluation.strata reports.archive reports.fetch "
-    "engines drafting.batches reports.sections clinical.context home store.migrate "
-    "engines.post engines.cassette rivals rivals.tidy",
-    "engines.openai reports.sample_study clinical.attributes store.migrations.env store.store server.keys",
+    "files recipe evaluation.metrics reports.archive reports.fetch engines drafting.batches reports.sections "
+    "clinical.context home store.migrate engines.post engines.cassette rivals rivals.tidy evaluation.normality "
+    "evaluation.scorers",
+    "engines.openai reports.sample_study clinical.attributes store.migrations.env store.store server.keys "
+    "evaluation.bertscore",
     "report run prompt dataset.splits training.scratch training.checkpoint reports.sample clinical.read server.audit "
     "engines.streaming",
-    "vote library.index",
+    "vote library.index evaluation.folder evaluation.curve",
     "library.library",
     "library",
     "library.folder library.consensus",
@@ -33,17 +45,16 @@ LAYERS = [
     "dataset.cleaning dataset.leaks training.packing training.augment model evaluation.drafts reports.phi "
     "engines.transformers reports.table reports.mimic_cxr clinical.label clinical.observations clinical.checks.claims "
     "clinical.checks.flag",
-    "rivals.question reports.openi evaluation.faithfulness training.examples training.start "
-    "clinical.checks.anchors clinical.checks.negations clinical.checks.additions clinical.checks.omissions "
-    "clinical.checks.form",
+    "rivals.question reports.openi training.examples training.start clinical.checks.anchors clinical.checks.negations "
+    "clinical.checks.additions clinical.checks.omissions clinical.checks.form evaluation.strata "
+    "evaluation.faithfulness evaluation.label_agreement evaluation.notes evaluation.prior",
     "clinical.checks.sides clinical.checks.severities",
     "clinical.check",
-    "clinical.check_file drafting.draft",
-    "drafting.consensus",
-    "reports evaluation.measures drafting.load",
-    "evaluation.scores evaluation.tables",
+    "clinical.check_file drafting.draft evaluation.harm evaluation.measures",
+    "drafting.consensus evaluation.scores evaluation.tables",
+    "reports drafting.load evaluation.by_observation evaluation.page evaluation.compare",
     "dataset.build evaluation.evaluate",
-    "training.train evaluation.compare",
+    "training.train",
     "clinical.links drafting.style server.jobs server.stops server.errors server.limiter server.schemas",
     "server.worker server.openai_schemas server.recorder server.assistant",
     "server.pool server.logs",

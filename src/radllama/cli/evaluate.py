@@ -12,12 +12,26 @@ def evaluate(
     train: Annotated[
         Path | None, typer.Option(help="The training dataset, for the trivial rows and seen/unseen findings.")
     ] = None,
+    run: Annotated[Path | None, typer.Option(help="The training run, for its learning curve in the report.")] = None,
+    bertscore_model: Annotated[
+        Path | None, typer.Option(help="Folder of an encoder, for BERTScore (extra: bertscore).")
+    ] = None,
+    bertscore_layer: Annotated[int | None, typer.Option(help="Which layer of it. [default: the best known]")] = None,
+    scorers: Annotated[
+        list[str] | None,
+        typer.Option("--scorer", metavar="NAME=COMMAND", help="A tool that scores JSON lines (RadGraph, ...); repeat."),
+    ] = None,
 ) -> None:
-    """Score drafts against signed impressions, beside the trivial systems that any model must beat."""
+    """Score drafts against findings and signed impressions, beside the trivial systems that any model must beat."""
+    from radllama.evaluation.bertscore import BertScore
     from radllama.evaluation.evaluate import evaluate as score
+    from radllama.evaluation.scorers import Scorer, parse_scorer
     from radllama.evaluation.tables import render_table
 
-    print(render_table(score(drafts, out, train)))
+    asked: list[Scorer] = [parse_scorer(argument) for argument in scorers or []]
+    if bertscore_model is not None:
+        asked.insert(0, BertScore(bertscore_model, bertscore_layer))
+    print(render_table(score(drafts, out, train, asked, run)))
 
 
 def compare(

@@ -18,10 +18,12 @@ import numpy as np
 from radllama import stats
 from radllama.errors import InputError
 from radllama.evaluation.drafts import Case, Drafts, read_drafts
-from radllama.evaluation.evaluate import NORMAL_NOTE, open_folder, read_train, unwritable
+from radllama.evaluation.folder import open_folder, unwritable
 from radllama.evaluation.measures import MEASURES, Scored, score_drafts
+from radllama.evaluation.normality import NORMAL_NOTE
+from radllama.evaluation.prior import read_train
 from radllama.evaluation.scores import number, numbers, summarise_rows
-from radllama.evaluation.strata import TITLES, Mask, strata
+from radllama.evaluation.strata import Mask, is_main, strata, title
 from radllama.evaluation.tables import align, render_rows
 from radllama.files import hash_file, write_json
 from radllama.run import RUN_FILE, write_run
@@ -69,12 +71,9 @@ def compare(
     if out is not None:
         open_folder(out)
 
-    findings = [case.findings for case in first if case.findings is not None]
-    masks = strata(
-        [case.reference for case in first],
-        findings if len(findings) == len(first) else None,
-        None if prior is None else [report.findings for report in prior],
-    )
+    with_findings = sum(case.findings is not None for case in first)
+    # Strata of one observation or source are many and small: to test each would make nothing pass.
+    masks = {name: mask for name, mask in strata(first, prior).items() if is_main(name)}
     scored = {letter: score_drafts(theirs, [case.draft for case in theirs]) for letter, theirs in cases.items()}
     summaries = summarise_rows(scored, masks, seed, resamples)
     most_tests = len(list(combinations(files, 2))) * len(metrics) * (1 + len(masks))
@@ -98,7 +97,7 @@ def compare(
         },
         "comparisons": comparisons,
         "notes": [
-            *_notes_on_reports(files, left_out, len(first), len(findings), train),
+            *_notes_on_reports(files, left_out, len(first), with_findings, train),
             f"Differences are paired, their intervals the middle 95% of {resamples} bootstrap samples of the reports "
             f"(not corrected). p is two-sided, by approximate randomisation ({permutations} random choices of signs); "
             f"p (Holm) is corrected for all {family} tests here (pairs x metrics x strata) as one family, and below "
@@ -262,7 +261,7 @@ def render_comparison(comparison: dict[str, Any]) -> str:
             ]
             lines.append(
                 [
-                    "all reports" if overall else TITLES[row["stratum"]],
+                    "all reports" if overall else title(row["stratum"]),
                     str(row["n"]),
                     *("-" if mean is None else f"{scale * mean:.{digits}f}" for mean in means),
                     _rendered_difference(row, scale, digits),

@@ -23,30 +23,38 @@ _WORD = re.compile(r"\w(?!\d?\.$)")
 def render_evaluation(
     scores: dict[str, Any],
     *,
-    metrics: Mapping[str, tuple[str, bool]],
+    measures: Mapping[str, Any],
+    families: Mapping[str, Sequence[str]],
     rows: Mapping[str, str],
     strata: Mapping[str, str],
-    rouge1: Mapping[str, Sequence[float]],
-    worst: Sequence[dict[str, Any]],
-    sample: Sequence[dict[str, Any]],
+    main_strata: Sequence[str],
+    histograms: Mapping[str, Sequence[float]],
+    curve: Sequence[Mapping[str, float]] | None,
+    harmful: Sequence[Mapping[str, Any]],
+    counts: Mapping[str, int],
+    sample: Sequence[Mapping[str, Any]],
 ) -> str:
     """The report of an evaluation as one HTML file.
 
-    `scores` is what `scores.json` holds. `metrics` names each metric and whether it is shown times 100;
-    `rows` (the system first) and `strata` map keys of `scores` to titles; `rouge1` has every report's score
-    for each row. `worst` and `sample` are drafts to show: id, findings, reference, draft, nearest, rouge1, strata.
+    `scores` is what `scores.json` holds. `measures` has title, percent, better and per of each measure by its name,
+    `families` the names of those that are shown together; `rows` (the system first) and `strata` map keys of `scores`
+    to titles; `main_strata` are those of every evaluation. `histograms` has each row's shares of ROUGE-1 in bins,
+    `curve` the validations of the training. `harmful` and `sample` are drafts to show: id, findings, reference, draft,
+    nearest, rouge1, strata, flags (kind, message), omitted and invented observations. `counts`: how many drafts have
+    something grave against them, of how many with known findings.
     """
-    return (
-        _environment()
-        .get_template("evaluation.html.j2")
-        .render(
-            scores=scores,
-            metrics=metrics,
-            rows=rows,
-            strata=strata,
-            histograms={row: share_in_bins(values) for row, values in rouge1.items()},
-            lists={"worst": worst, "sample": sample},
-        )
+    template = _environment().get_template("evaluation.html.j2")
+    return template.render(
+        scores=scores,
+        measures=measures,
+        families=families,
+        rows=rows,
+        strata=strata,
+        main_strata=main_strata,
+        histograms=histograms,
+        curve=curve,
+        lists={"harmful": harmful, "sample": sample},
+        counts=counts,
     )
 
 
@@ -56,6 +64,17 @@ def share_in_bins(values: Sequence[float], bins: int = BINS) -> list[float]:
     for value in values:
         counts[min(int(value * bins), bins - 1)] += 1
     return [count / len(values) for count in counts]
+
+
+def line_through(points: Sequence[Mapping[str, float]], name: str) -> str:
+    """The `points` of an SVG polyline in a box of 100 by 100: `name` over step, from its least value to its most."""
+    known = [(point["step"], point[name]) for point in points if name in point]
+    first, last = known[0][0], known[-1][0]
+    low, high = min(value for _, value in known), max(value for _, value in known)
+    return " ".join(
+        f"{100 * (step - first) / ((last - first) or 1):.2f},{95 - 90 * (value - low) / ((high - low) or 1):.2f}"
+        for step, value in known
+    )
 
 
 def mark_differences(text: str, other: str, kind: str) -> Markup:
@@ -100,5 +119,6 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["fixed"] = _fixed
+    environment.filters["line"] = line_through
     environment.globals["mark_differences"] = mark_differences
     return environment
