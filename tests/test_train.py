@@ -19,10 +19,9 @@ from radllama.engines import Sampling
 from radllama.errors import InputError
 from radllama.files import read_json, read_jsonl, write_jsonl
 from radllama.model import load_base, load_model
-from radllama.prompt import Example
 from radllama.recipe import Recipe
 from radllama.report import Report
-from radllama.training.packing import keeps_apart
+from radllama.training.learner import Learner
 from radllama.training.train import train
 
 QUICK: dict[str, Any] = {
@@ -32,7 +31,6 @@ QUICK: dict[str, Any] = {
     "batch_size": 8,
     "learning_rate": 0.02,
     "valid_drafts": 2,
-    "row_tokens": 256,
     "tracker": "none",
     "precision": "fp32",
 }
@@ -95,7 +93,8 @@ def test_the_run_file_says_what_was_done(
     assert run["step"] == 2 * -(-sizes["train"] // 8)
     assert run["trainable_parameters"] == 2 * 2 * (4 * 32 + 32 * 4)
     assert run["parameters"] > run["trainable_parameters"]
-    assert run["packed"] is True
+    assert run["packing"] == "shared"
+    assert run["processes"] == 1
     assert run["precision"] == "float32"
     assert run["prompt"].startswith("plain@")
     assert run["packages"].keys() >= {"torch", "transformers", "peft"}
@@ -169,14 +168,8 @@ def checkpoints_seen(monkeypatch: pytest.MonkeyPatch, scores: list[float], figur
         if figure == "rouge1":
             self._draft = lambda _reports: value
         else:
-            self._loss_of = self._loss
-            total = sum(float(block.weight.sum()) for block in self._blocks(self.valid_examples, 0.0))
-            blocks = len(self._blocks(self.valid_examples, 0.0))
-            self._loss = lambda _block: torch.tensor(value * total / blocks)
-        told = real(self)
-        if figure == "loss":
-            self._loss = self._loss_of
-        return told
+            self.learner.loss = lambda _examples: value
+        return real(self)
 
     monkeypatch.setattr(module._Training, "_validate", validate)
     return seen
@@ -262,7 +255,7 @@ def test_a_recipe_that_cannot_start_leaves_the_folder_free(
     assert refused(
         Recipe.model_validate({"base": str(tiny_base), **QUICK, **changes}), dataset, tmp_path / "run"
     ).startswith(told)
-    assert not list((tmp_path / "run").iterdir())
+    assert not list((tmp_path / "run").glob("*"))
 
 
 def test_a_dataset_that_is_none_is_refused(tiny_base: Path, tmp_path: Path) -> None:
@@ -374,23 +367,21 @@ def test_resuming_in_the_same_process_gives_the_same_weights(
     tiny_base: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped by an error at every step in turn, so that no step's place matters."""
-    from radllama.training import train as module
-
     chosen = recipe(tiny_base, epochs=1, evaluations=2, valid_drafts=0)
     train(chosen, dataset, tmp_path / "whole")
-    real: Callable[..., float] = module._Training._step
+    real: Callable[..., float] = Learner.step
     for at in range(1, 4):
         out = tmp_path / f"stopped-{at}"
 
-        def stop(self: Any, step: int, at: int = at) -> float:
+        def stop(self: Any, examples: Any, step: int, rate: float, at: int = at) -> float:
             if step == at:
                 raise MemoryError
-            return real(self, step)
+            return real(self, examples, step, rate)
 
-        monkeypatch.setattr(module._Training, "_step", stop)
+        monkeypatch.setattr(Learner, "step", stop)
         with pytest.raises(MemoryError):
             train(chosen, dataset, out)
-        monkeypatch.setattr(module._Training, "_step", real)
+        monkeypatch.setattr(Learner, "step", real)
         train(chosen, dataset, out, resume=True)
         name = "adapter_model.safetensors"
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
@@ -434,17 +425,9 @@ def test_other_families_are_packed_and_trained(family: str, tiny_base: Path, dat
     make_family(family, tmp_path / "base", tiny_base)
     chosen = recipe(tmp_path / "base", epochs=1, batch_size=64, valid_drafts=1)
     run = train(chosen, dataset, tmp_path / "run")
-    assert run["packed"] is True
+    assert run["packing"] == "shared"
     assert run["step"] == 1
     assert load_model(str(tmp_path / "run")).prompt.template == "plain"
-
-
-def test_a_window_shorter_than_the_examples_is_noticed(tiny_base: Path, tmp_path: Path) -> None:
-    examples = [Example([1, *range(30, 50)], [60 + i, 70 + i, 2]) for i in range(3)]
-    network = make_family("Mistral", tmp_path, tiny_base)
-    assert keeps_apart(network, examples, "cpu")
-    network.config.sliding_window = 4
-    assert not keeps_apart(network, examples, "cpu")
 
 
 def test_a_state_space_model_is_trained_one_example_a_row(
@@ -464,7 +447,7 @@ def test_a_state_space_model_is_trained_one_example_a_row(
     tokenizer.save_pretrained(tmp_path / "base")
     chosen = recipe(tmp_path / "base", epochs=1, batch_size=64, valid_drafts=1, lora={"targets": ["in_proj"]})
     run = train(chosen, dataset, tmp_path / "run")
-    assert run["packed"] is False
+    assert run["packing"] == "alone"
     assert "one example a row" in capsys.readouterr().err
 
 

@@ -80,7 +80,6 @@ class Recipe(_Section):
     findings_loss: float = Field(0.0, ge=0, le=1, description="weight of the prompt's own tokens in the loss")
 
     context_tokens: int = Field(1024, ge=16, description="longer examples are dropped and counted")
-    row_tokens: int = Field(512, ge=16, description="examples are packed into rows of about this length")
     device_tokens: int = Field(8192, ge=16, description="tokens a forward pass; lower it when memory ends")
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     activation_checkpointing: bool = False

@@ -1,60 +1,85 @@
-"""Packing: examples -> rows of tokens without padding between them, exact to the last digit.
+"""Packing: examples -> token blocks that hold the shared instruction once, exact to the last digit.
 
-All prompts of a recipe begin alike (the instruction). A row holds that shared beginning once, then
-one example's remainder after another:
+All prompts of a recipe begin alike (the instruction). A block holds that shared beginning once, then the
+examples' remainders, sorted by length and cut into *groups* of nearly equal length, each a rectangle:
 
-    tokens      S S S  a a a a  b b b  c c c c c
-    segment     0 0 0  1 1 1 1  2 2 2  3 3 3 3 3
-    position    0 1 2  3 4 5 6  3 4 5  3 4 5 6 7
+    shared      S S S
+    group 1     a a a a a          positions  3 4 5 6 7
+                b b b b .                     3 4 5 6 7
+    group 2     c c . / d d d      (two examples, three tokens each)
 
-A token sees what is before it in its own segment, and segment 0. So every example is computed as if
-it stood alone, and the instruction's part is computed once a row.
+All of it lies in one row of tokens, so that everything but attention is one matrix product without an
+instruction computed twice. A token sees the shared beginning and what is before it in its own line
+(`radllama.training.attention`): every example is computed as if it stood alone.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from radllama.prompt import Example
 
 if TYPE_CHECKING:
     import torch
 
-_SHARED, _PADDING = 0, -1
+# How examples share a forward pass; what a model cannot express falls back to the next.
+# shared: the beginning once, our attention. packed: one after another, positions restart, and the model's own
+# attention keeps them apart. alone: one example a row, padded on the right.
+Packing = Literal["shared", "packed", "alone"]
+PACKINGS: tuple[Packing, ...] = ("shared", "packed", "alone")
+
+# What a further group costs on top of its tokens, in tokens: a few small kernels more in every layer.
+_GROUP_TOKENS = 48
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """The shared beginning and the examples that stand in one row."""
+class Layout:
+    """How a row of tokens is to be read: `shared` tokens, then each group's (examples, tokens an example)."""
 
-    shared: list[int]
-    examples: list[Example]
-
-    def __len__(self) -> int:
-        return len(self.shared) + sum(len(example) - len(self.shared) for example in self.examples)
+    shared: int
+    groups: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Rows as tensors. B rows, T tokens a row, N learned tokens.
+    """The tokens of one forward pass. R rows (1 unless `alone`), T tokens a row, N learned tokens.
 
-    input_ids, position_ids: (B, T) int64. mask: (B, 1, T, T) bool, True where a query (third axis)
-    sees a key. source: (N,) where in the flattened (B * T) rows each learned token is predicted from;
-    a shared token may predict several. target: (N,) the learned tokens' ids. weight: (N,) float32.
+    input_ids: (R, T) int64. position_ids: the same, None where they simply count. layout: None unless
+    `shared`. source: (N,) where in the flattened rows each learned token is predicted from; a shared token
+    may predict several. target: (N,) the learned tokens' ids. weight: (N,) float32.
     """
 
     input_ids: "torch.Tensor"
-    position_ids: "torch.Tensor"
-    mask: "torch.Tensor"
+    position_ids: "torch.Tensor | None"
+    layout: Layout | None
     source: "torch.Tensor"
     target: "torch.Tensor"
     weight: "torch.Tensor"
 
     def to(self, device: Any) -> "Block":
         """The same block on another device."""
-        return Block(*(getattr(self, name).to(device, non_blocking=True) for name in self.__dataclass_fields__))
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return Block(**{n: v.to(device, non_blocking=True) if hasattr(v, "to") else v for n, v in values.items()})
+
+
+def build_blocks(
+    examples: Sequence[Example], device_tokens: int, packing: Packing = "shared", prompt_weight: float = 0.0
+) -> list[Block]:
+    """Blocks of at most `device_tokens` tokens, padding counted; an example that is longer gets its own.
+
+    The completion's tokens weigh 1 in the loss, the prompt's tokens after the shared beginning weigh
+    `prompt_weight`; tokens of weight 0 are left out of `source` and `target`, so no logits are computed.
+    """
+    beginning = shared_beginning(examples)
+    shared = beginning if packing == "shared" else []
+    ordered = sorted(examples, key=len, reverse=True)
+    if packing == "shared":
+        groups = _group_alike(ordered, len(shared))
+    else:
+        groups = [ordered] if packing == "alone" else [[example] for example in ordered]
+    passes = _fill_passes(groups, len(shared), device_tokens, one_group=packing == "alone")
+    return [_build_block(shared, groups, packing, prompt_weight, len(beginning)) for groups in passes]
 
 
 def shared_beginning(examples: Sequence[Example]) -> list[int]:
@@ -64,144 +89,83 @@ def shared_beginning(examples: Sequence[Example]) -> list[int]:
     return first[: len(list(alike))]
 
 
-def pack(examples: Sequence[Example], row_tokens: int, together: bool = True) -> list[Row]:
-    """Fill rows of about `row_tokens` tokens, longest examples first (first-fit decreasing).
+def _group_alike(ordered: Sequence[Example], shared: int) -> list[list[Example]]:
+    """Cut examples, longest first, so that padding and the groups' own cost are least in sum."""
+    import numpy as np
 
-    An example longer than `row_tokens` gets a row of its own; none is cut. With `together` false every
-    example does: the way of models whose attention cannot keep neighbours apart.
-    """
-    shared = shared_beginning(examples) if together else []
-    rows: list[Row] = []
-    room: list[int] = []
-    for example in sorted(examples, key=len, reverse=True):
-        rest = len(example) - len(shared)
-        place = next((i for i, free in enumerate(room) if together and free >= rest), None)
-        if place is None:
-            rows.append(Row(shared, [example]))
-            room.append(row_tokens - len(example))
-        else:
-            rows[place].examples.append(example)
-            room[place] -= rest
-    return rows
-
-
-def group_rows(rows: Sequence[Row], device_tokens: int) -> Iterator[list[Row]]:
-    """Rows of like length in groups of at most `device_tokens` tokens, padding counted; at least one row."""
-    group: list[Row] = []
-    for row in sorted(rows, key=len, reverse=True):
-        if group and len(group[0]) * (len(group) + 1) > device_tokens:
-            yield group
-            group = []
-        group.append(row)
-    if group:
-        yield group
+    lengths = np.array([len(example) - shared for example in ordered])
+    starts = np.arange(len(lengths))
+    least = np.zeros(len(lengths) + 1)  # of the first so many examples
+    begin = [0]
+    for end in range(1, len(lengths) + 1):
+        costs = least[:end] + (end - starts[:end]) * lengths[:end] + _GROUP_TOKENS
+        begin.append(int(costs.argmin()))
+        least[end] = costs[begin[end]]
+    groups: list[list[Example]] = []
+    end = len(ordered)
+    while end:
+        groups.insert(0, list(ordered[begin[end] : end]))
+        end = begin[end]
+    return groups
 
 
-def build_block(rows: Sequence[Row], prompt_weight: float = 0.0) -> Block:
-    """Tensors for one forward pass over `rows`.
+def _fill_passes(
+    groups: Sequence[list[Example]], shared: int, device_tokens: int, one_group: bool
+) -> Iterator[list[list[Example]]]:
+    """Groups into passes of at most `device_tokens` tokens, cut where a pass is full; at least one example."""
+    current: list[list[Example]] = []
+    used = shared
+    for group in groups:
+        left = group
+        while left:
+            width = len(left[0]) - shared
+            room = (device_tokens - used) // width
+            if current and (room < 1 or one_group):
+                yield current
+                current, used = [], shared
+                continue
+            taken, left = left[: max(1, room)], left[max(1, room) :]
+            current.append(taken)
+            used += len(taken) * width
+    if current:
+        yield current
 
-    The completion's tokens weigh 1 in the loss, the prompt's tokens after the shared beginning weigh
-    `prompt_weight`; tokens of weight 0 are left out of `source` and `target`, so no logits are computed.
-    """
+
+def _build_block(
+    shared: list[int], groups: list[list[Example]], packing: Packing, prompt_weight: float, beginning: int
+) -> Block:
     import torch
 
-    width = max(len(row) for row in rows)
-    input_ids = torch.zeros(len(rows), width, dtype=torch.long)
-    positions = torch.zeros_like(input_ids)
-    segments = torch.full_like(input_ids, _PADDING)
+    start = len(shared)
+    sizes = tuple((len(group), len(group[0]) - start) for group in groups)
+    input_ids = torch.zeros(start + sum(count * width for count, width in sizes), dtype=torch.long)
+    position_ids = torch.zeros_like(input_ids)
+    input_ids[:start] = torch.tensor(shared, dtype=torch.long)
+    position_ids[:start] = torch.arange(start)
     source: list[int] = []
     target: list[int] = []
     weight: list[float] = []
-    for r, row in enumerate(rows):
-        start = len(row.shared)
-        input_ids[r, :start] = torch.tensor(row.shared, dtype=torch.long)
-        positions[r, :start] = torch.arange(start)
-        segments[r, :start] = _SHARED
-        at = start
-        for segment, example in enumerate(row.examples, start=1):
+    at = start
+    for group, (_, width) in zip(groups, sizes, strict=True):
+        for example in group:
             ids = (example.prompt_ids + example.completion_ids)[start:]
+            input_ids[at : at + len(ids)] = torch.tensor(ids, dtype=torch.long)
+            position_ids[at : at + width] = torch.arange(start, start + width)
             n_prompt = len(example.prompt_ids) - start
-            end = at + len(ids)
-            input_ids[r, at:end] = torch.tensor(ids, dtype=torch.long)
-            positions[r, at:end] = torch.arange(start, start + len(ids))
-            segments[r, at:end] = segment
-            for i, token in enumerate(ids):
-                token_weight = 1.0 if i >= n_prompt else prompt_weight
-                before = at + i - 1 if i else start - 1  # the first follows the shared beginning
-                if token_weight and before >= 0:
-                    source.append(r * width + before)
-                    target.append(token)
-                    weight.append(token_weight)
-            at = end
+            first = beginning - start if prompt_weight else n_prompt  # the first learned token
+            places = [at + i - 1 if i else start - 1 for i in range(first, len(ids))]
+            weights = [prompt_weight] * (n_prompt - first) + [1.0] * (len(ids) - n_prompt)
+            skip = 1 if places[0] < 0 else 0  # nothing stands before the very first token
+            source += places[skip:]
+            target += ids[first + skip :]
+            weight += weights[skip:]
+            at += width
+    rows = len(groups[0]) if packing == "alone" else 1
     return Block(
-        input_ids=input_ids,
-        position_ids=positions,
-        mask=_visible(segments)[:, None],
+        input_ids=input_ids.view(rows, -1),
+        position_ids=None if packing == "alone" else position_ids[None],
+        layout=Layout(start, sizes) if packing == "shared" else None,
         source=torch.tensor(source, dtype=torch.long),
         target=torch.tensor(target, dtype=torch.long),
         weight=torch.tensor(weight, dtype=torch.float32),
     )
-
-
-def _visible(segments: "torch.Tensor") -> "torch.Tensor":
-    """(B, T) segments -> (B, T, T) bool; padding sees itself, so that no softmax runs over nothing."""
-    import torch
-
-    causal = torch.ones(segments.shape[1], segments.shape[1], dtype=torch.bool).tril()
-    query, key = segments[:, :, None], segments[:, None, :]
-    return causal & ((query == key) | ((key == _SHARED) & (query != _PADDING)))
-
-
-def block_loss(model: Any, block: Block, together: bool = True, smoothing: float = 0.0) -> "torch.Tensor":
-    """The weighted sum of the cross-entropies of a block's learned tokens, a float32 scalar.
-
-    The vocabulary projection runs on the learned tokens alone: a hook hands the output layer those
-    rows of the hidden states, so that whatever a model does after it (scaling, soft-capping) still holds.
-    Without `together` no mask is passed: each row is one example padded on the right, which causality covers.
-    """
-    import torch
-
-    def pick(_module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        return (args[0].flatten(0, 1)[block.source], *args[1:])
-
-    mask = block.mask
-    if model.config._attn_implementation == "eager":  # adds its mask, where the others take True and False
-        mask = torch.zeros_like(mask, dtype=model.dtype).masked_fill(~mask, torch.finfo(model.dtype).min)
-    handle = model.get_output_embeddings().register_forward_pre_hook(pick)
-    try:
-        logits = model(
-            input_ids=block.input_ids,
-            position_ids=block.position_ids if together else None,
-            attention_mask=mask if together else None,
-            use_cache=False,
-        ).logits
-    finally:
-        handle.remove()
-    losses = torch.nn.functional.cross_entropy(
-        logits.float(), block.target, reduction="none", label_smoothing=smoothing
-    )
-    return (losses * block.weight).sum()
-
-
-def keeps_apart(model: Any, examples: Sequence[Example], device: Any) -> bool:
-    """Whether this model computes neighbours in a row as if each stood alone (tried on real examples).
-
-    Attention that takes a mask does; a state-space or convolution layer, or one that ignores or refuses
-    the mask, does not. The tolerance leaves room for bfloat16; a leak is larger by far.
-    """
-    import torch
-
-    def loss(together: bool) -> float:
-        rows = pack(examples, sum(len(example) for example in examples), together)
-        return sum(block_loss(model, build_block([row]).to(device), together).item() for row in rows)
-
-    training = model.training
-    model.eval()
-    with torch.no_grad():
-        alone = loss(together=False)
-        try:
-            packed = loss(together=True)
-        except RuntimeError:
-            packed = math.inf
-    model.train(training)
-    return abs(packed - alone) <= 0.01 * abs(alone)
