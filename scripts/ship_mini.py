@@ -1,4 +1,4 @@
-"""Put a trained mini into the package: weights in bfloat16, scored as shipped, with its model card.
+"""Put a trained mini into the package: weights in bfloat16 and, for CPUs, in 8 bits; scored as shipped; its card.
 
 `make mini` calls it after the training. The card's figures are those of the shipped weights on the
 development split, never typed by hand.
@@ -15,6 +15,9 @@ from typing import Any
 import torch
 from jinja2 import Environment, StrictUndefined
 from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from radllama.engines.convert import converted_folder
+from radllama.model import EMBEDDED
 
 MINI = Path(__file__).parents[1] / "src" / "radllama" / "models" / "mini"
 CARD = Path(__file__).with_name("mini_card.md.j2")
@@ -33,21 +36,22 @@ def main() -> None:
     write_card(
         scores, json.loads((MINI / "run.json").read_text()), json.loads((arguments.data / "dataset.json").read_text())
     )
-    size_mb = sum(path.stat().st_size for path in MINI.iterdir()) / 1e6
+    size_mb = sum(path.stat().st_size for path in MINI.rglob("*")) / 1e6
     if size_mb > MAX_MB:
         sys.exit(f"{MINI}: {size_mb:.1f} MB, more than the {MAX_MB} that may be shipped")
     print(f"{MINI}: {size_mb:.1f} MB, ROUGE-1 {100 * scores['overall']['rouge1']:.1f} on the development split")
 
 
 def ship(run: Path) -> None:
-    """Copy a finished run into the package, its weights rounded to bfloat16."""
+    """Copy a finished run into the package: its weights rounded to bfloat16, and those converted to 8 bits."""
     shutil.rmtree(MINI, ignore_errors=True)
     MINI.mkdir(parents=True)
     AutoModelForCausalLM.from_pretrained(run, dtype=torch.bfloat16).save_pretrained(MINI)
     AutoTokenizer.from_pretrained(run).save_pretrained(MINI)
     for name in ("prompt.json", "run.json"):
         shutil.copy(run / name, MINI / name)
-    for path in MINI.iterdir():
+    converted_folder(EMBEDDED, "int8")
+    for path in (path for path in MINI.rglob("*") if path.is_file()):
         path.chmod(0o644)  # safetensors writes for the owner alone; a package is for everyone on the machine
 
 

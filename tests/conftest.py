@@ -69,3 +69,26 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory, reports: list[Report]) -
 def anyio_backend() -> str:
     """What runs the tests that are coroutines (marked anyio)."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def lively_base(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> Path:
+    """The tiny base with weights so large that it writes varied text and no choice is near a tie."""
+    import torch
+
+    from radllama.model import load_base
+    from radllama.prompt import make_prompt, write_prompt
+
+    folder = tmp_path_factory.mktemp("lively") / "lively"
+    network, tokenizer = load_base(str(tiny_base))
+    torch.manual_seed(0)
+    network.config.tie_word_embeddings = False
+    network.lm_head.weight = torch.nn.Parameter(torch.randn(network.lm_head.weight.shape))
+    for layer in network.model.layers:
+        for weight in layer.parameters():
+            if weight.ndim > 1:
+                torch.nn.init.normal_(weight, std=0.3)
+    network.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    write_prompt(make_prompt("plain"), folder)
+    return folder

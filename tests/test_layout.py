@@ -42,6 +42,8 @@ LAYERS = [
     "library",
     "library.folder library.consensus",
     "evaluation.trivial",
+    "engines.manifest",
+    "engines.ctranslate2",
     "dataset.cleaning dataset.leaks training.packing training.augment model evaluation.drafts reports.phi "
     "engines.transformers reports.table reports.mimic_cxr clinical.label clinical.observations clinical.checks.claims "
     "clinical.checks.flag",
@@ -49,7 +51,8 @@ LAYERS = [
     "clinical.checks.additions clinical.checks.omissions clinical.checks.form evaluation.strata "
     "evaluation.faithfulness evaluation.label_agreement evaluation.notes evaluation.prior",
     "clinical.checks.sides clinical.checks.severities",
-    "clinical.check",
+    "clinical.check engines.source",
+    "engines.convert",
     "clinical.check_file drafting.draft evaluation.harm evaluation.measures",
     "drafting.consensus evaluation.scores evaluation.tables",
     "reports drafting.load evaluation.by_observation evaluation.page evaluation.compare",

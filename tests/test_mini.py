@@ -33,7 +33,7 @@ def draft(drafter: Drafter, findings: str) -> str:
 def test_it_is_a_llama_in_safetensors_of_at_most_16_megabytes(folder: Path) -> None:
     assert json.loads((folder / "config.json").read_text())["architectures"] == ["LlamaForCausalLM"]
     assert (folder / "model.safetensors").exists()
-    assert sum(path.stat().st_size for path in folder.iterdir()) <= 16e6
+    assert sum(path.stat().st_size for path in folder.rglob("*")) <= 16e6
 
 
 def test_its_card_says_what_it_is_not_for_and_whose_terms_hold(folder: Path) -> None:
@@ -50,11 +50,11 @@ def test_it_was_made_by_the_committed_recipe(folder: Path) -> None:
 
 
 def test_anyone_on_the_machine_may_read_it(folder: Path) -> None:
-    assert all(path.stat().st_mode & 0o044 == 0o044 for path in folder.iterdir())
+    assert all(path.stat().st_mode & 0o044 == 0o044 for path in folder.rglob("*"))
 
 
 def test_no_path_of_the_machine_that_made_it_is_inside(folder: Path) -> None:
-    for path in folder.glob("*.json"):
+    for path in folder.rglob("*.json"):
         assert not re.search(r'"/\w+/\w+', path.read_text())
 
 

@@ -20,15 +20,8 @@ PROMPTS = ["Heart size is normal.", "The lungs are clear. No pneumothorax.", "Ef
 
 
 @pytest.fixture
-def loaded(tiny_base: Path) -> tuple[Any, Any]:
-    """The tiny base with weights so large that it writes varied text and no choice is near a tie."""
-    network, tokenizer = load_base(str(tiny_base))
-    torch.manual_seed(0)
-    network.lm_head.weight = torch.nn.Parameter(torch.randn(network.lm_head.weight.shape))
-    for layer in network.model.layers:
-        for weight in layer.parameters():
-            if weight.ndim > 1:
-                torch.nn.init.normal_(weight, std=0.3)
+def loaded(lively_base: Path) -> tuple[Any, Any]:
+    network, tokenizer = load_base(str(lively_base))
     return network.eval(), tokenizer
 
 
@@ -158,11 +151,11 @@ def test_a_log_probability_is_that_of_the_drafts_tokens(loaded: tuple[Any, Any],
     engine = TransformersEngine(network, tokenizer)
     finish = engine._completion
 
-    def watched(ids: list[int], logprob: float) -> Completion:
+    def watched(ids: list[int], *measured: Any) -> Completion:
         chosen.append(ids)
-        return finish(ids, logprob)
+        return finish(ids, *measured)
 
-    engine._completion = watched  # type: ignore[method-assign]
+    engine._completion = watched  # type: ignore[method-assign, assignment]
     for prompt in PROMPTS:
         chosen.clear()
         (candidates,) = engine.complete([prompt], sampling)

@@ -40,13 +40,33 @@ def load_model(name: str = EMBEDDED, device: str = "auto") -> Model:
     place = _find_device(device)
     dtype = "float32" if place.type == "cpu" else "bfloat16"
     folder = model_folder(name)
-    if folder and (folder / _ADAPTER_CONFIG).exists():
-        network, tokenizer = _load_adapter(folder, dtype)
+    if folder and (base := base_of(folder)):
+        network, tokenizer = _load_adapter(folder, base, dtype)
     else:
         network, tokenizer = load_base(name, dtype)
-    prompt = read_prompt(folder) if folder and (folder / PROMPT_FILE).exists() else make_prompt("paper")
     network.eval().to(place)
-    return Model(f"{Path(name).name}@{fingerprint(network)[:8]}", network, tokenizer, prompt)
+    return Model(model_name(name, fingerprint(network)), network, tokenizer, prompt_of(folder))
+
+
+def model_name(name: str, weights: str) -> str:
+    """What drafts say of a model: the last part of its name, and the beginning of its weights' fingerprint."""
+    return f"{Path(name).name}@{weights[:8]}"
+
+
+def prompt_of(folder: Path | None) -> Prompt:
+    """The prompt that a model was tuned with; the paper's for one that says nothing of it."""
+    return read_prompt(folder) if folder and (folder / PROMPT_FILE).exists() else make_prompt("paper")
+
+
+def base_of(folder: Path) -> str | None:
+    """The model that an adapter in `folder` stands on; None for a whole model. Raises InputError when none is named."""
+    if not (folder / _ADAPTER_CONFIG).exists():
+        return None
+    run = read_run(folder)
+    named = run["settings"]["base"] if run else read_json(folder / _ADAPTER_CONFIG).get("base_model_name_or_path")
+    if not named:
+        raise InputError(f"{folder / _ADAPTER_CONFIG}: names no base model")
+    return str(named)
 
 
 def model_folder(name: str) -> Path | None:
@@ -171,15 +191,11 @@ def fingerprint(network: Any, four_bit: bool = False) -> str:
     return digest.hexdigest()
 
 
-def _load_adapter(folder: Path, dtype: str) -> tuple[Any, Any]:
+def _load_adapter(folder: Path, base: str, dtype: str) -> tuple[Any, Any]:
     from peft import PeftModel, get_peft_model_state_dict
     from safetensors import SafetensorError, safe_open
 
     run = read_run(folder)
-    config = read_json(folder / _ADAPTER_CONFIG)
-    base = run["settings"]["base"] if run else config.get("base_model_name_or_path")
-    if not base:
-        raise InputError(f"{folder / _ADAPTER_CONFIG}: names no base model")
     network, tokenizer = load_base(base, dtype)
     if run and run["base_fingerprint"] != fingerprint(network, run["settings"]["tuning"] == "qlora"):
         raise InputError(f"{folder}: this adapter was tuned on another model than the one now at {base!r}")

@@ -24,6 +24,13 @@ def draft(
         int | None,
         typer.Option(min=1, help="With --library: no model, the impression that so many prior reports share."),
     ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            help="transformers, ctranslate2, or ctranslate2-int8 (see docs/engines.md).  "
+            "[default: ctranslate2-int8 for mini, transformers for every other model]"
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto.")] = "auto",
 ) -> None:
     """Draft an impression, or those of a whole file."""
@@ -40,7 +47,7 @@ def draft(
     from radllama.engines import Sampling
 
     sampling = Sampling(max_new_tokens, temperature, seed)
-    drafter = load_consensus(library, consensus) if library and consensus else load_drafter(model, device)
+    drafter = load_consensus(library, consensus) if library and consensus else load_drafter(model, device, engine)
     if findings is not None:
         completion = drafter.draft(findings, indication, sampling)
         if completion.finish_reason == "length":

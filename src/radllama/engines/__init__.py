@@ -6,6 +6,14 @@ from typing import Protocol
 
 from radllama.errors import InputError
 
+TRANSFORMERS = "transformers"
+CTRANSLATE2 = {"ctranslate2": "float32", "ctranslate2-int8": "int8"}  # to the precision of the weights
+ENGINES = (TRANSFORMERS, *CTRANSLATE2)
+
+# Rounding differs with the shape of a batch. Two tokens whose logits lie closer than this may change places
+# there: far above what float32 loses, and far below what makes a difference to a reader.
+NEAR_TIE = 1e-3
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
@@ -32,14 +40,16 @@ class Sampling:
 class Completion:
     """What an engine made of one prompt. finish_reason: "stop" (the end token came) or "length".
 
-    logprob: the natural logarithm of the draft's probability at temperature 1, its end token included;
-    None where the engine is not told. tokens: how many tokens that sum is over.
+    logprob: the natural logarithm of the draft's probability at temperature 1, its end token included.
+    tokens: how many tokens that sum is over. margin: by how much, in logits, its closest choice of a token
+    was made. None or 0 where the engine is not told, or has nothing to tell.
     """
 
     text: str
     finish_reason: str
     logprob: float | None = field(default=None, compare=False)
     tokens: int = field(default=0, compare=False)
+    margin: float | None = field(default=None, compare=False)
 
 
 class Engine(Protocol):

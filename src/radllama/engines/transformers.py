@@ -9,13 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from radllama.engines import Completion, Engine, Sampling
+from radllama.engines import NEAR_TIE, TRANSFORMERS, Completion, Engine, Sampling
 from radllama.engines.streaming import stream_text
 from radllama.prompt import encode_text
 
-# Rounding differs with the shape of a batch. Two tokens whose logits lie closer than this may change
-# places, so the draft is then made alone; far above what float32 loses, and see docs/engines.md for others.
-_NEAR_TIE = 1e-3
 _CALL_OPTIONS = {"logits_processor", "streamer", "stopping_criteria"}  # the rest belongs into GenerationConfig
 
 
@@ -26,13 +23,13 @@ class TransformersEngine(Engine):
     must become special tokens, as chat templates write them.
     """
 
-    name = "transformers"
+    name = TRANSFORMERS
 
     def __init__(self, network: Any, tokenizer: Any, encode: Callable[[Any, str], list[int]] = encode_text) -> None:
         self._network = network
         self._encode = encode
         self._tokenizer = tokenizer
-        self._ends = _end_ids(network, tokenizer)
+        self.ends = _end_ids(network, tokenizer)
         self._pad = _pad_id(tokenizer)
 
     @property
@@ -53,11 +50,10 @@ class TransformersEngine(Engine):
         rows = [_Row(ids, sample) for ids in encoded for sample in range(sampling.samples)]
         found = self._generate(rows, sampling)
         if len(rows) > 1:
-            for i, (_, margin) in enumerate(found):
-                if margin < _NEAR_TIE:
+            for i, one in enumerate(found):
+                if one.margin is not None and one.margin < NEAR_TIE:
                     found[i] = self._generate([rows[i]], sampling)[0]
-        completions = [completion for completion, _ in found]
-        return [completions[at : at + sampling.samples] for at in range(0, len(rows), sampling.samples)]
+        return [found[at : at + sampling.samples] for at in range(0, len(rows), sampling.samples)]
 
     def stream(self, prompt: str, sampling: Sampling) -> Iterator[str]:
         """The first candidate in pieces; an iterator that is closed early stops the network."""
@@ -85,21 +81,18 @@ class TransformersEngine(Engine):
             while (token := passed.get()) is not None:
                 if isinstance(token, BaseException):
                     raise token
-                if token not in self._ends:
+                if token not in self.ends:
                     yield token
         finally:
             stopped.set()
             thread.join()
 
-    def _generate(
-        self, rows: Sequence["_Row"], sampling: Sampling, watch: "_Watch | None" = None
-    ) -> list[tuple[Completion, float]]:
-        """Each row's completion, and the smallest distance by which one of its tokens was chosen."""
-        choice = _Choice(rows, sampling, self._ends)
+    def _generate(self, rows: Sequence["_Row"], sampling: Sampling, watch: "_Watch | None" = None) -> list[Completion]:
+        choice = _Choice(rows, sampling, self.ends)
         watching = {"streamer": watch, "stopping_criteria": [watch]} if watch else {}
         output = self._run([row.prompt for row in rows], sampling, logits_processor=[choice], **watching)
         return [
-            (self._completion(ids.tolist(), logprob), margin)
+            self._completion(ids.tolist(), logprob, margin)
             for ids, logprob, margin in zip(output.sequences, choice.logprobs, choice.margins, strict=True)
         ]
 
@@ -107,7 +100,7 @@ class TransformersEngine(Engine):
         """The candidates of a beam search, by their mean log-probability a token."""
         beams = {"num_beams": sampling.beams, "num_return_sequences": sampling.beams, "length_penalty": 1.0}
         output = self._run([prompt], sampling, output_scores=True, **beams)
-        found = [self._completion(ids.tolist(), 0.0) for ids in output.sequences]
+        found = [self._completion(ids.tolist()) for ids in output.sequences]
         means = output.sequences_scores.tolist()
         return [replace(one, logprob=mean * one.tokens) for one, mean in zip(found, means, strict=True)]
 
@@ -122,7 +115,7 @@ class TransformersEngine(Engine):
         config = GenerationConfig(
             max_new_tokens=sampling.max_new_tokens,
             pad_token_id=self._pad,
-            eos_token_id=sorted(self._ends),
+            eos_token_id=sorted(self.ends),
             return_dict_in_generate=True,
             do_sample=False,  # chance comes in through the logits: see _Choice
             **options,
@@ -139,10 +132,10 @@ class TransformersEngine(Engine):
         output.sequences = output.sequences[:, width:]
         return output
 
-    def _completion(self, ids: list[int], logprob: float) -> Completion:
-        stop = next((i for i, token in enumerate(ids) if token in self._ends), None)
+    def _completion(self, ids: list[int], logprob: float | None = None, margin: float | None = None) -> Completion:
+        stop = next((i for i, token in enumerate(ids) if token in self.ends), None)
         reason, tokens = ("length", len(ids)) if stop is None else ("stop", stop + 1)
-        return Completion(self._decode(ids[:stop]).strip(), reason, logprob, tokens)
+        return Completion(self._decode(ids[:stop]).strip(), reason, logprob, tokens, margin)
 
     def _decode(self, ids: list[int]) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=True))

@@ -1,0 +1,45 @@
+"""Has a model changed? A hash of its files that is taken in milliseconds, whatever their size."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from radllama.errors import InputError
+from radllama.model import base_of, model_folder
+
+_HEAD_BYTES = 128  # of each tensor: a training changes them all
+
+
+def hash_source(folder: Path) -> str:
+    """A hash of a model folder: its settings, its tokenizer, the beginning of every tensor; and of its base.
+
+    The prompt and the run file are not in it: they are read from the folder itself. Raises InputError
+    for weights that are no safetensors.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.json")):
+        if path.name not in ("prompt.json", "run.json"):
+            digest.update(f"{path.name} {path.stat().st_size}\n".encode() + path.read_bytes())
+    for path in sorted(folder.glob("*.safetensors")):
+        digest.update(f"{path.name} {path.stat().st_size}\n".encode() + _heads(path))
+    if base := base_of(folder):
+        below = model_folder(base)  # None: a name on the hub, whose weights the run file vouches for
+        digest.update((hash_source(below) if below else base).encode())
+    return digest.hexdigest()
+
+
+def _heads(path: Path) -> bytes:
+    """The header of a safetensors file and the first bytes of each of its tensors."""
+    try:
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            raw = file.read(min(size, path.stat().st_size))
+            heads = [raw]
+            for name, tensor in sorted(json.loads(raw).items()):
+                if name != "__metadata__":
+                    start, end = tensor["data_offsets"]
+                    file.seek(8 + size + start)
+                    heads.append(file.read(min(_HEAD_BYTES, end - start)))
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{path}: not a safetensors file, or a broken one; copy the model again") from None
+    return b"".join(heads)
