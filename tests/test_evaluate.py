@@ -275,6 +275,16 @@ def test_drafts_of_training_reports_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_another_report_of_the_same_number_is_no_training_report(tmp_path: Path) -> None:
+    data = make_dataset(tmp_path / "data")
+    row = {"id": "train-2", "reference": "Stone.", "draft": "Stone."}
+    write_jsonl(tmp_path / "d.jsonl", [row | {"findings": "Another hospital's finding."}])
+    assert evaluate(tmp_path / "d.jsonl", tmp_path / "out", train=data, resamples=20)["overall"]["n"] == 1
+    write_jsonl(tmp_path / "d.jsonl", [row | {"findings": TRAIN[2][0].upper()}])
+    with pytest.raises(InputError, match="scores on training reports flatter"):
+        evaluate(tmp_path / "d.jsonl", tmp_path / "out", train=data)
+
+
 @pytest.mark.parametrize("content", [None, ""])
 def test_a_folder_that_is_no_dataset_is_refused(tmp_path: Path, content: str | None) -> None:
     (tmp_path / "data").mkdir()

@@ -60,7 +60,7 @@ LAYERS = [
     "training.loss",
     "training.learner",
     "dataset.build evaluation.evaluate",
-    "training.train",
+    "training.train evaluation.sources",
     "clinical.links drafting.style server.jobs server.stops server.errors server.limiter server.schemas",
     "server.worker server.openai_schemas server.recorder server.assistant",
     "server.pool server.logs",

@@ -7,7 +7,12 @@ import typer
 
 
 def evaluate(
-    drafts: Annotated[Path, typer.Option(help="Drafts of any system, as .jsonl or .csv.")],
+    drafts: Annotated[
+        list[str],
+        typer.Option(
+            metavar="[NAME=]PATH", help="Drafts of any system, as .jsonl or .csv; repeat for other test sets."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder for scores.json and report.html.")],
     train: Annotated[
         Path | None, typer.Option(help="The training dataset, for the trivial rows and seen/unseen findings.")
@@ -26,12 +31,18 @@ def evaluate(
     from radllama.evaluation.bertscore import BertScore
     from radllama.evaluation.evaluate import evaluate as score
     from radllama.evaluation.scorers import Scorer, parse_scorer
+    from radllama.evaluation.sources import evaluate_sources, parse_sets, render_sources
     from radllama.evaluation.tables import render_table
 
     asked: list[Scorer] = [parse_scorer(argument) for argument in scorers or []]
     if bertscore_model is not None:
         asked.insert(0, BertScore(bertscore_model, bertscore_layer))
-    print(render_table(score(drafts, out, train, asked, run)))
+    sets = parse_sets(drafts)
+    if len(sets) > 1:
+        print(render_sources(evaluate_sources(sets, out, train, asked, run)))
+    else:
+        [path] = sets.values()
+        print(render_table(score(path, out, train, asked, run)))
 
 
 def compare(

@@ -67,7 +67,7 @@ def compare(
     paths = dict(zip(files, drafts, strict=True))
     cases = _align_cases(files, paths, common)
     first = cases["A"]
-    prior = None if train is None else read_train(train, {case.id for case in first}, drafts[0])
+    prior = None if train is None else read_train(train, first, drafts[0])
     if out is not None:
         open_folder(out)
 

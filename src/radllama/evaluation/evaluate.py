@@ -45,7 +45,7 @@ def evaluate(
     """
     loaded = read_drafts(drafts)
     cases = loaded.cases
-    prior = None if train is None else read_train(train, {case.id for case in cases}, drafts)
+    prior = None if train is None else read_train(train, cases, drafts)
     curve = None if run is None else read_curve(run)
     open_folder(out)
     rows = {SYSTEM: [case.draft for case in cases]} | trivial_rows(cases, prior)

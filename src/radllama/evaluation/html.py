@@ -58,6 +58,11 @@ def render_evaluation(
     )
 
 
+def render_sources(table: Mapping[str, Any], *, measures: Mapping[str, Any]) -> str:
+    """The page of a system on several test sets: `table` is what its `scores.json` holds, `measures` those to show."""
+    return _environment().get_template("sources.html.j2").render(table=table, measures=measures)
+
+
 def share_in_bins(values: Sequence[float], bins: int = BINS) -> list[float]:
     """The share of `values` (each in 0..1) in each of `bins` equal bins; 1.0 falls into the last."""
     counts = [0] * bins

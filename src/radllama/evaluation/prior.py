@@ -9,23 +9,33 @@ from radllama.evaluation import trivial
 from radllama.evaluation.drafts import Case
 from radllama.library import Library
 from radllama.report import Report, read_reports
+from radllama.text import normalise
 
 
-def read_train(folder: Path, drafted: set[str], drafts: Path) -> list[Report]:
-    """The training reports of a dataset. Raises InputError when one of the `drafted` ids is among them."""
+def read_train(folder: Path, cases: Sequence[Case], drafts: Path) -> list[Report]:
+    """The training reports of a dataset. Raises InputError when one of the `cases` is among them.
+
+    That is: has the same id and, where its findings are known, the same words in them. Two sources may number their
+    reports alike.
+    """
     path = folder / "train.jsonl"
     if not path.is_file():
         raise InputError(f"{folder}: no dataset (it has no train.jsonl); give the folder that data build wrote")
     prior = list(read_reports(path))
     if not prior:
         raise InputError(f"{path}: no reports in it")
-    both = [report.id for report in prior if report.id in drafted]
+    drafted = {case.id: case.findings for case in cases}
+    both = [report.id for report in prior if report.id in drafted and _is_same(report, drafted[report.id])]
     if both:
         raise InputError(
             f"{drafts}: {len(both)} of its reports stand in {path} too (the first: id {both[0]!r}); scores on "
             "training reports flatter, draft the valid or test split instead"
         )
     return prior
+
+
+def _is_same(report: Report, findings: str | None) -> bool:
+    return findings is None or normalise(findings) == normalise(report.findings)
 
 
 def trivial_rows(cases: Sequence[Case], prior: Sequence[Report] | None) -> dict[str, list[str]]:

@@ -27,7 +27,7 @@ _TITLES = {
     "abnormal": "abnormal reference",
     "findings_seen": "findings seen in training",
     "findings_unseen": "findings not seen in training",
-    "rare_observation": f"shows something that under {RARE:.0%} of training reports do",
+    "rare_observation": f"shows a rare observation (under {RARE:.0%} of training)",
     "length_q1": "findings, shortest quarter",
     "length_q2": "findings, second quarter",
     "length_q3": "findings, third quarter",

@@ -23,8 +23,8 @@ def render_table(scores: dict[str, Any]) -> str:
         for name in _MAIN_STRATA:
             if name in scores["strata"]:
                 summary = scores["strata"][name]
-                theirs = [_percent(scores["trivial"][row]["strata"][name]["rouge1"]) for row in others]
-                ours = [_percent(summary[measure]) for measure in (*FAITHFULNESS, "rouge1")]
+                theirs = [percent(scores["trivial"][row]["strata"][name]["rouge1"]) for row in others]
+                ours = [percent(summary[measure]) for measure in (*FAITHFULNESS, "rouge1")]
                 lines.append([name.replace("_", " "), str(summary["n"]), *ours, *theirs])
         parts += [f"By stratum; {scores['system']}, and R-1 of the trivial rows", align(lines)]
     return "\n\n".join([*parts, *scores["notes"]])
@@ -34,7 +34,7 @@ def render_rows(rows: Sequence[tuple[str, dict[str, Any]]]) -> str:
     """Two tables of rows, each a name and the summary of the same reports: faithfulness, then wording."""
     summary = rows[0][1]
     faithful = [["", *(f"{MEASURES[measure].title} (95%)" for measure in FAITHFULNESS)]]
-    faithful += [[name, *(_with_interval(part, measure) for measure in FAITHFULNESS)] for name, part in rows]
+    faithful += [[name, *(with_interval(part, measure) for measure in FAITHFULNESS)] for name, part in rows]
     shares = [
         f"{MEASURES[measure].title}: % of {count} {MEASURES[measure].per}"
         for measure, count in summary["denominators"].items()
@@ -56,21 +56,23 @@ def _line(name: str, summary: dict[str, Any]) -> list[str]:
     return [
         name,
         str(summary["n"]),
-        *(_with_interval(summary, measure) for measure in _WORDING),
-        _percent(summary["exact_match"]),
+        *(with_interval(summary, measure) for measure in _WORDING),
+        percent(summary["exact_match"]),
         f"{summary['length_ratio']:.2f}",
         str(summary["empty_drafts"]),
     ]
 
 
-def _with_interval(summary: dict[str, Any], measure: str) -> str:
+def with_interval(summary: dict[str, Any], measure: str) -> str:
+    """A figure of a summary, times 100, with its interval."""
     if summary["ci95"][measure] is None:
-        return _percent(summary[measure])
+        return percent(summary[measure])
     low, high = summary["ci95"][measure]
-    return f"{_percent(summary[measure])} ({_percent(low)}-{_percent(high)})"
+    return f"{percent(summary[measure])} ({percent(low)}-{percent(high)})"
 
 
-def _percent(value: float | None) -> str:
+def percent(value: float | None) -> str:
+    """A figure times 100; a dash where there is none."""
     return "-" if value is None else f"{100 * value:.1f}"
 
 
