@@ -47,6 +47,8 @@ def test_a_side_goes_to_the_mention_it_speaks_of(text: str, concept: str, side: 
     ("Moderate cardiomegaly and mild edema.", "Cardiomegaly", ["moderate"]),
     ("Moderate cardiomegaly and mild edema.", "Edema", ["small"]),
     ("Small to moderate pneumothorax.", "Pneumothorax", ["moderate"]),
+    ("The lungs are mildly hyperinflated.", "Hyperinflation", ["small"]),
+    ("The contour shows moderate left basilar opacity.", "Lung Opacity", ["moderate"]),
     ("Effusion.", "Pleural Effusion", []),
 ])  # fmt: skip
 def test_a_severity_goes_to_the_mention_it_speaks_of(text: str, concept: str, severity: list[str]) -> None:
@@ -116,6 +118,9 @@ def test_words_about_an_earlier_examination(text: str, kinds: list[str]) -> None
 
 @pytest.mark.parametrize(("text", "asks"), [
     ("Follow-up CT is recommended.", True),
+    ("A lateral view may be helpful.", True),
+    ("Biopsy should be considered.", True),
+    ("CT if clinically indicated.", True),
     ("Recommend chest CT.", True),
     ("Consider CT for further evaluation.", True),
     ("Correlate clinically.", True),

@@ -17,7 +17,7 @@ def check(
     from radllama.clinical.check_file import check_file
 
     counts = check_file(drafts, out)
-    note(f"{counts['drafts']} drafts checked, {counts['flagged']} with a flag")
+    note(f"{counts['drafts'] - counts['abstained']} drafts checked, {counts['flagged']} with a flag")
     for kind in FLAG_KINDS:
         if counts[kind]:
             note(f"  {kind:<15}{counts[kind]:>6}")

@@ -18,6 +18,7 @@ from radllama.clinical.checks.negations import find_flipped_negations
 from radllama.clinical.checks.omissions import MustRepeat, find_omissions, must_repeat
 from radllama.clinical.checks.severities import find_changed_severities
 from radllama.clinical.checks.sides import find_wrong_sides
+from radllama.text import words
 
 __all__ = ["FLAG_KINDS", "Checker", "Flag", "FlagKind", "MustRepeat", "check", "must_repeat"]
 
@@ -36,6 +37,9 @@ class Checker:
 
     def _flags(self, text: str) -> Iterator[Flag]:
         draft = parse_section(text)
+        if not words(text):  # it leaves everything out too: one objection is enough
+            yield from find_malformed(draft)
+            return
         negations = list(find_flipped_negations(self._findings, draft))
         yield from negations
         for rule in (
@@ -49,7 +53,7 @@ class Checker:
             yield from rule(self._findings, draft)
         denied = {flag.findings_span for flag in negations}
         for flag in find_omissions(self._findings, draft, self._policy):
-            if flag.findings_span not in denied:  # what is denied is left out too: one objection is enough
+            if flag.findings_span not in denied:  # so is what is denied
                 yield flag
         yield from find_malformed(draft)
 

@@ -13,10 +13,11 @@ from radllama.text import is_unicode
 
 
 def check_file(drafts: Path, out: Path) -> Counter[str]:
-    """Write every line of a `.jsonl` file into `out` with its `flags`; returns counts: drafts, flagged, and by kind.
+    """Write every line of a `.jsonl` file into `out` with its `flags`; returns counts.
 
-    A kind counts the drafts that have it, not its flags. A line needs an `id`, `findings` and `draft` (null is an
-    empty one). Raises InputError at the first line that is not so; `out` is then left as it was.
+    The counts: drafts, abstained, flagged, and those that have a kind. A line needs an `id`, `findings` and `draft`
+    (null is an empty one); where its `finish_reason` says that the drafter abstained, there is nothing to check.
+    Raises InputError at the first line that is not so; `out` is then left as it was.
     """
     if out.resolve() == drafts.resolve():
         raise InputError(f"{out}: --out must be another file than --in")
@@ -33,8 +34,11 @@ def _check_rows(drafts: Path, counts: Counter[str]) -> Iterator[dict[str, Any]]:
         if identity in seen:
             raise InputError(f"{where}: id {identity!r} already stands on line {seen[identity]}; ids must be unique")
         seen[identity] = number
-        flags = check(_text(row, "findings", where), _text(row, "draft", where))
+        findings, draft = (_text(row, field, where) for field in ("findings", "draft"))
+        abstained = not draft and row.get("finish_reason", "stop") not in ("stop", "length")
+        flags = [] if abstained else check(findings, draft)
         counts["drafts"] += 1
+        counts["abstained"] += abstained
         counts["flagged"] += bool(flags)
         counts.update({flag.kind for flag in flags})
         yield {**row, "flags": [flag.to_json() for flag in flags]}

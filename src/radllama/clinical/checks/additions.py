@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterator
 
-from radllama.clinical.checks.claims import Claim, Section, load_rules
+from radllama.clinical.checks.claims import Claim, Section
 from radllama.clinical.checks.flag import Flag
+from radllama.clinical.checks.rules import load_rules
 from radllama.clinical.read import Span
 from radllama.clinical.segment import find_sentences
 
@@ -27,7 +28,7 @@ def find_unsupported(findings: Section, draft: Section) -> Iterator[Flag]:
         denial = next((one for one in findings.claims if _speaks_against(one, claim)), None)
         yield Flag(
             "unsupported",
-            f"The findings do not speak of {claim.topic}.",
+            f"The findings do not speak of {claim.name}.",
             claim.span,
             denial.span if denial else None,
         )
@@ -62,7 +63,7 @@ def find_changed_measurements(findings: Section, draft: Section) -> Iterator[Fla
 
 
 def _rounds_to(said: float, held: float) -> bool:
-    # 1.4 cm may become 14 mm or 1.4 cm, not 1 cm: half a millimetre, or a twentieth of a large size.
+    # 14 mm may become 1.4 cm, not 1 cm: half a millimetre, or a fortieth of a large size.
     return abs(said - held) <= max(0.5, held / 40)
 
 
@@ -79,18 +80,16 @@ def find_invented_priors(findings: Section, draft: Section) -> Iterator[Flag]:
 
 def _compares_nothing(draft: Section, span: Span) -> bool:
     # "Follow up to resolution", "if prior films are available": of the future, or of what is not there.
-    start, end = next((start, end) for start, end in find_sentences(draft.text) if start <= span[0] < end)
+    whole = (0, len(draft.text))
+    start, end = next((one for one in find_sentences(draft.text) if one[0] <= span[0] < one[1]), whole)
     advised = any(start <= word.span[0] < end for word in draft.reading.recommendations)
     return advised or bool(load_rules().no_comparison.search(draft.text, start, end))
 
 
-# Radiologists advise on these of their own accord.
-_ADVISED = frozenset({"Lung Lesion", "Nodular Opacity"})
-
-
 def find_invented_recommendations(findings: Section, draft: Section) -> Iterator[Flag]:
     """Advice on what to do next, where the findings give none and name nothing that always calls for it."""
-    if findings.reading.recommendations or any(one.says_it_is_there for one in findings.about(_ADVISED)):
+    asked_for = any(one.says_it_is_there for one in findings.about(load_rules().advised))
+    if findings.reading.recommendations or asked_for:
         return
     for word in draft.reading.recommendations[:1]:
         yield Flag("recommendation", "The draft gives advice; the findings give none.", word.span, None)

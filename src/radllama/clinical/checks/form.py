@@ -1,13 +1,17 @@
 """Whether a draft is an impression at all: not empty, not cut off, nothing said twice, about an image."""
 
+import re
 from collections.abc import Iterator
 
-from radllama.clinical.checks.claims import Section, load_rules
+from radllama.clinical.checks.claims import Section
 from radllama.clinical.checks.flag import Flag
+from radllama.clinical.checks.rules import load_rules
 from radllama.clinical.segment import find_sentences
 from radllama.text import normalise, words
 
-_REPEATED_RUN = 4
+_WORD = re.compile(r"[^\W_]+")
+# A run of words said again at once: up to so many words. One or two words may well stand twice ("no, no").
+_LONGEST_RUN = 8
 
 
 def find_malformed(draft: Section) -> Iterator[Flag]:
@@ -44,11 +48,12 @@ def _repeated(text: str) -> Iterator[Flag]:
             yield Flag("malformed", "The draft says the same sentence twice.", (start, end), None)
             return
         seen.add(said)
-    parts = words(text)
+    found = list(_WORD.finditer(text.lower()))
+    parts = [match.group() for match in found]
     for at in range(len(parts) - 1):
-        for length in range(1, 9):
+        for length in range(1, _LONGEST_RUN + 1):
             run = parts[at : at + length]
-            times = 3 if length < 3 else 2
-            if len(run) == length and parts[at : at + length * times] == run * times and "xxxx" not in run:
-                yield Flag("malformed", "The draft repeats the same words at once.", (0, len(text)), None)
+            end = at + length * (3 if length < 3 else 2)
+            if end <= len(parts) and parts[at:end] == run * ((end - at) // length) and "xxxx" not in run:
+                yield Flag("malformed", "The draft repeats itself.", (found[at].start(), found[end - 1].end()), None)
                 return

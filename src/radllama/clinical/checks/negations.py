@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator
 
-from radllama.clinical.checks.claims import Claim, Section, is_excused, load_rules
+from radllama.clinical.checks.claims import Claim, Section, is_excused
 from radllama.clinical.checks.flag import Flag
-
-# Findings and impression call these by the same name: what stands beside them does not restate them.
-_NAMED_ALIKE = ("Pneumothorax", "Pleural Effusion")
+from radllama.clinical.checks.rules import load_rules
 
 
 def find_flipped_negations(findings: Section, draft: Section) -> Iterator[Flag]:
@@ -40,11 +38,11 @@ def _assertion_of_denied(findings: Section, draft: Section, claim: Claim) -> Ite
         # "No large effusion" denies no small one, and "no focal opacity" none that is named otherwise; but "with
         # focal opacity" is what it denies.
         silent = one.limits and not any(word in said for word in one.limits)
-        if restated and (silent or (not one.limits and claim.topic not in _NAMED_ALIKE)):
+        if restated and (silent or (not one.limits and claim.topic not in rules.called_alike)):
             continue
         if silent and one.limits & {"large", "significant"} and claim.severities & {0, 1}:
             continue
-        yield Flag("negation", f"The draft asserts {claim.topic}, which the findings deny.", claim.span, one.span)
+        yield Flag("negation", f"The draft asserts {claim.name}, which the findings deny.", claim.span, one.span)
         return
 
 
@@ -60,6 +58,6 @@ def _denial_of_asserted(draft: Section, findings: Section, claim: Claim) -> Iter
             continue
         start, end = one.mention.sentence
         if all(word in findings.text[start:end].lower() for word in claim.limits):
-            told = f"The draft denies {claim.topic}, which the findings assert."
+            told = f"The draft denies {claim.name}, which the findings assert."
             yield Flag("negation", told, claim.span, one.span)
             return

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator
 
-from radllama.clinical.checks.claims import Claim, Section, is_excused, load_rules
+from radllama.clinical.checks.claims import Claim, Section, is_excused
 from radllama.clinical.checks.flag import Flag
+from radllama.clinical.checks.rules import load_rules
 
 # Whether an asserted claim of these findings belongs into every impression of them.
 MustRepeat = Callable[[Claim, Section], bool]
@@ -24,7 +25,7 @@ def find_omissions(findings: Section, draft: Section, policy: MustRepeat = must_
         if any(_repeats(one, claim, draft) for one in draft.claims):
             continue
         told.update(restates[claim.topic])
-        yield Flag("omitted", f"The draft leaves out {claim.topic}, which the findings assert.", None, claim.span)
+        yield Flag("omitted", f"The draft leaves out {claim.name}, which the findings assert.", None, claim.span)
 
 
 def _repeats(one: Claim, claim: Claim, draft: Section) -> bool:

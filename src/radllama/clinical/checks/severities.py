@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterator
 
 from radllama.clinical.checks.anchors import find_said_of_same
-from radllama.clinical.checks.claims import RANKS, Claim, Section, load_rules
+from radllama.clinical.checks.claims import RANKS, Claim, Section
 from radllama.clinical.checks.flag import Flag
+from radllama.clinical.checks.rules import load_rules
 from radllama.clinical.lexicon import load_lexicon
 from radllama.clinical.read import Span
 
@@ -23,7 +24,7 @@ def find_changed_severities(findings: Section, draft: Section) -> Iterator[Flag]
             continue
         judged += (word.span for word in claim.mention.severity)
         if not any(_alike(rank, other) for rank in claim.severities for one in held for other in one.severities):
-            told = f"The draft grades {claim.topic} otherwise than the findings do."
+            told = f"The draft grades {claim.name} otherwise than the findings do."
             yield Flag("severity", told, claim.mention.severity[0].span, held[0].span)
     for hit in load_lexicon().attributes["severity"].find(draft.lower):
         if any(start <= hit.start < end for start, end in judged):

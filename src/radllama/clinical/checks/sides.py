@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterator
 
 from radllama.clinical.checks.anchors import find_said_of_same
-from radllama.clinical.checks.claims import BOTH, Claim, Section, load_rules
+from radllama.clinical.checks.claims import BOTH, Claim, Section
 from radllama.clinical.checks.flag import Flag
+from radllama.clinical.checks.rules import load_rules
 from radllama.clinical.read import Span
 
 _SIDE_WORD = re.compile(r"\b(?:(left)|(right)|(bilateral|both|bi-?(?:basilar|basal|apical|hilar)))(?:-sided|ly)?\b")
@@ -21,7 +22,7 @@ def find_wrong_sides(findings: Section, draft: Section) -> Iterator[Flag]:
         judged += (word.span for word in claim.side_words)
         known = frozenset().union(*(sides for _, sides in evidence))
         if not claim.sides <= known:
-            yield _flag(claim.side_words[0].span, claim.topic, claim.sides, evidence[0][0].span)
+            yield _flag(claim.side_words[0].span, claim.name, claim.sides, evidence[0][0].span)
     for match in _SIDE_WORD.finditer(draft.lower):
         said = _side_of(match)
         if len(said) == 1 and not any(start <= match.start() < end for start, end in judged):
@@ -53,7 +54,7 @@ def _side_of(match: re.Match[str]) -> frozenset[str]:
     return BOTH if match[3] else frozenset({match[1] or match[2]})
 
 
-def _flag(span: Span, topic: str | None, sides: frozenset[str], held_against: Span) -> Flag:
+def _flag(span: Span, name: str | None, sides: frozenset[str], held_against: Span) -> Flag:
     said = "both sides" if sides == BOTH else f"the {next(iter(sides))}"
-    what = f"{topic} on {said}" if topic else said
+    what = f"{name} on {said}" if name else said
     return Flag("side", f"The draft says {what}; the findings name another side.", span, held_against)
