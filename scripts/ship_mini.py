@@ -48,7 +48,7 @@ def ship(run: Path) -> None:
     MINI.mkdir(parents=True)
     AutoModelForCausalLM.from_pretrained(run, dtype=torch.bfloat16).save_pretrained(MINI)
     AutoTokenizer.from_pretrained(run).save_pretrained(MINI)
-    for name in ("prompt.json", "run.json"):
+    for name in ("prompt.json", "vocabulary.json", "run.json"):
         shutil.copy(run / name, MINI / name)
     converted_folder(EMBEDDED, "int8")
     for path in (path for path in MINI.rglob("*") if path.is_file()):

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -144,12 +145,25 @@ def test_every_verb_from_sample_to_scores(run: Run, base: Path, tmp_path: Path) 
 
 
 def test_refused_reports_of_a_file_are_told_by_count(run: Run, base: Path, tmp_path: Path) -> None:
-    findings = [f"Clear. {CANARY}.", "", f"{CANARY} " * 10_000]
+    findings = [f"Clear lungs. {CANARY}.", "", f"{CANARY} lung " * 5_000, "Normal.", f"Whisk the {CANARY} eggs."]
     write_jsonl(tmp_path / "r.jsonl", [{"id": str(i), "findings": text} for i, text in enumerate(findings)])
     done = run("draft", "--model", base, "--in", tmp_path / "r.jsonl", "--out", tmp_path / "d.jsonl")
     assert done.code == 0
     assert "empty drafts: 1 (the findings hold no words)" in done.err
     assert "empty drafts: 1 (the findings are longer than the model's context)" in done.err
+    assert "empty drafts: 1 (the findings are a single word)" in done.err
+    assert "empty drafts: 1 (the findings are unlike the reports that the model was tuned on)" in done.err
+    assert all(row["flags"] == [] for _, row in read_jsonl(tmp_path / "d.jsonl") if not row["draft"])
+
+
+def test_flags_of_one_draft_and_of_a_file_are_told_beside_it(run: Run, base: Path, table: Path, tmp_path: Path) -> None:
+    one = run("draft", "--model", base, "--findings", f"Large left pneumothorax. {CANARY}.")
+    assert re.search(r"^(?:malformed|omitted): The draft .+\.$", one.err, re.MULTILINE)  # the base knows no words
+    many = run("draft", "--model", base, "--in", table, "--out", tmp_path / "d.jsonl")
+    told = many.err.strip().splitlines()[-1]
+    kinds = [flag["kind"] for _, row in read_jsonl(tmp_path / "d.jsonl") for flag in row["flags"]]
+    assert told.startswith("drafts with flags: ")
+    assert all(f"{kind} " in told for kind in kinds)
 
 
 def test_sampling_and_batches_are_passed_on(run: Run, base: Path, table: Path, tmp_path: Path) -> None:
@@ -276,7 +290,13 @@ def test_a_model_that_is_nowhere_is_one_line(run: Run) -> None:
     assert told.startswith("model 'some/model' cannot be loaded: ")
 
 
-@pytest.mark.parametrize("findings", ["", "...", f"{CANARY} " * 10_000], ids=["empty", "about nothing", "10,000 words"])
+@pytest.mark.parametrize("findings", [
+    pytest.param("", id="empty"),
+    pytest.param("...", id="about nothing"),
+    pytest.param(f"{CANARY} lung " * 5_000, id="10,000 words"),
+    pytest.param(CANARY, id="one word"),
+    pytest.param(f"Whisk the {CANARY} eggs with butter.", id="a recipe"),
+])  # fmt: skip
 def test_findings_that_cannot_be_drafted_are_one_line(run: Run, base: Path, findings: str) -> None:
     assert mistake(run("draft", "--model", base, "--findings", findings)).startswith("the findings ")
 

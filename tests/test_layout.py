@@ -47,7 +47,7 @@ LAYERS = [
     "dataset.cleaning dataset.leaks training.packing training.augment model evaluation.drafts reports.phi "
     "engines.transformers reports.table reports.mimic_cxr clinical.label clinical.observations clinical.checks.rules "
     "clinical.checks.flag",
-    "clinical.checks.claims",
+    "clinical.checks.claims drafting.abstain",
     "rivals.question reports.openi training.examples training.start clinical.checks.anchors clinical.checks.negations "
     "clinical.checks.additions clinical.checks.omissions clinical.checks.form evaluation.strata "
     "evaluation.faithfulness evaluation.label_agreement evaluation.notes evaluation.prior",

@@ -68,7 +68,8 @@ def scratch_run(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
 
 def test_a_finished_run_is_a_model_and_its_record(lora_run: tuple[Path, dict[str, Any]]) -> None:
     names = {path.name for path in lora_run[0].iterdir()}
-    assert names == {"adapter_config.json", "adapter_model.safetensors", "prompt.json", "run.json", "drafts", "log"}
+    weights = {"adapter_config.json", "adapter_model.safetensors"}
+    assert names == weights | {"prompt.json", "vocabulary.json", "run.json", "drafts", "log"}
 
 
 def test_a_finished_run_from_scratch_is_a_whole_model(scratch_run: tuple[Path, dict[str, Any]]) -> None:

@@ -41,10 +41,12 @@ def draft(
         raise InputError("draft: --consensus asks prior reports; give their --library too")
     if library and not consensus:
         raise InputError("draft: --library needs --consensus N, the number of prior reports to ask")
+    from radllama.clinical.check import check
     from radllama.drafting.consensus import load_consensus
     from radllama.drafting.draft import REFUSALS, draft_file
     from radllama.drafting.load import load_drafter
     from radllama.engines import Sampling
+    from radllama.files import read_json
 
     sampling = Sampling(max_new_tokens, temperature, seed)
     drafter = load_consensus(library, consensus) if library and consensus else load_drafter(model, device, engine)
@@ -52,6 +54,8 @@ def draft(
         completion = drafter.draft(findings, indication, sampling)
         if completion.finish_reason == "length":
             note(f"the draft was ended after {max_new_tokens} tokens; raise --max-new-tokens for the rest")
+        for flag in check(findings, completion.text):
+            note(f"{flag.kind}: {flag.message}")
         print(completion.text)
     elif reports is not None and out is not None:
         counts = draft_file(drafter, reports, out, batch_size, sampling)
@@ -60,4 +64,7 @@ def draft(
                 note(f"empty drafts: {counts[reason]} ({told})")
         if counts["length"]:
             note(f"drafts ended after {max_new_tokens} tokens (finish_reason length): {counts['length']}")
+        flagged = read_json(out.with_suffix(".run.json")).get("flagged", {})
+        if flagged.pop("any", 0):
+            note("drafts with flags: " + ", ".join(f"{kind} {count}" for kind, count in flagged.items()))
         print(out)

@@ -4,14 +4,16 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
 
 from tqdm import tqdm
 
+from radllama.clinical.check import FLAG_KINDS, check
 from radllama.console import note
+from radllama.drafting.abstain import TOO_SHORT, UNLIKE, Vocabulary
 from radllama.drafting.batches import plan_batches
 from radllama.engines import Completion, Engine, Sampling
 from radllama.errors import InputError
@@ -25,6 +27,8 @@ from radllama.text import is_unicode, words
 NO_FINDINGS, TOO_LONG, NO_NEIGHBOUR = "no_findings", "too_long", "no_neighbour"
 REFUSALS = {
     NO_FINDINGS: "the findings hold no words",
+    TOO_SHORT: "the findings are a single word",
+    UNLIKE: "the findings are unlike the reports that the model was tuned on",
     TOO_LONG: "the findings are longer than the model's context",
     NO_NEIGHBOUR: "no prior report shares a word with the findings",
 }
@@ -84,13 +88,15 @@ def check_findings(findings: str, indication: str = "") -> None:
 class Drafter:
     """An engine and the prompt its model was tuned with: the one way from findings to a draft.
 
-    `name` is what drafts say of the model: its folder and a hash of its weights ("mini@1a2b3c4d").
+    `name` is what drafts say of the model: its folder and a hash of its weights ("mini@1a2b3c4d"). With the
+    `vocabulary` of its training reports it abstains from findings that are unlike them.
     """
 
-    def __init__(self, engine: Engine, prompt: Prompt, name: str) -> None:
+    def __init__(self, engine: Engine, prompt: Prompt, name: str, vocabulary: Vocabulary | None = None) -> None:
         self.engine = engine
         self.prompt = prompt
         self.name = name
+        self.vocabulary = vocabulary or Vocabulary()
         self.library: Library | None = None
 
     def settings(self) -> dict[str, Any]:
@@ -98,7 +104,7 @@ class Drafter:
         return {"model": self.name, "prompt": self.prompt.name, "engine": self.engine.name}
 
     def draft(self, findings: str, indication: str = "", sampling: Sampling | None = None) -> Completion:
-        """Draft one impression. Raises InputError for findings without words or too long for the model."""
+        """Draft one impression. Raises InputError where the drafter abstains (REFUSALS)."""
         return self.candidates(findings, indication, sampling)[0]
 
     def candidates(self, findings: str, indication: str = "", sampling: Sampling | None = None) -> list[Completion]:
@@ -113,6 +119,8 @@ class Drafter:
 
     def _prompt(self, findings: str, indication: str, sampling: Sampling) -> str:
         check_findings(findings, indication)
+        if reason := self.vocabulary.why_abstain(findings):
+            raise InputError(f"{REFUSALS[reason]}; pass the findings section of a report, as it was dictated")
         prompt = self.prompt.render(findings, indication)
         tokens = self.engine.count_tokens(prompt)
         if self._too_long(tokens, sampling):
@@ -132,7 +140,7 @@ class Drafter:
         drafted in the same batches as an undisturbed one, whatever an engine promises.
         """
         prompts = {i: self.prompt.render(one.findings, one.indication) for i, one in enumerate(reports)}
-        refused = {i: NO_FINDINGS for i, one in enumerate(reports) if not words(one.findings)}
+        refused = {i: reason for i, one in enumerate(reports) if (reason := self._why_abstain(one.findings))}
         tokens = {i: self.engine.count_tokens(prompts[i]) for i in prompts if i not in refused}
         refused |= {i: TOO_LONG for i, count in tokens.items() if self._too_long(count, sampling)}
         lengths = {i: count for i, count in tokens.items() if i not in refused}
@@ -149,6 +157,9 @@ class Drafter:
                 i: self._record(reports[i], completion, sampling)
                 for i, completion in zip(batch, completions, strict=True)
             }
+
+    def _why_abstain(self, findings: str) -> str | None:
+        return self.vocabulary.why_abstain(findings) if words(findings) else NO_FINDINGS
 
     def _too_long(self, tokens: int, sampling: Sampling) -> bool:
         return tokens + sampling.max_new_tokens > self.engine.context_tokens
@@ -175,6 +186,7 @@ def draft_file(
 ) -> Counter[str]:
     """Draft every report of a `.jsonl` file into `out`, in the file's order; returns the finish reasons' counts.
 
+    Each line also has the `flags` that the checks raised on its draft (`radllama.clinical.check`).
     Finished batches are kept in `out` + ".partial" as they come. When the same command is run again,
     drafting goes on where it stopped; when other settings or reports are, an InputError says so.
     """
@@ -207,7 +219,7 @@ def draft_file(
     rows = {i: row for batch in done for i, row in batch.items()}
     with tqdm(total=len(reports), initial=len(rows), unit="report", desc="drafting", file=sys.stderr) as bar:
         for batch in drafter.draft_batches(reports, sampling, batch_size, skip=len(done)):
-            new = {i: draft.to_json() for i, draft in batch.items()}
+            new = {i: {**draft.to_json(), "flags": _flags(draft)} for i, draft in batch.items()}
             partial.append(new)
             rows |= new
             bar.update(len(new))
@@ -220,9 +232,21 @@ def draft_file(
         drafts_sha256=hash_file(out),
         reports=len(reports),
         finish_reasons=dict(counts),
+        flagged=_count_kinds(rows.values()),
     )
     partial.remove()
     return counts
+
+
+def _flags(draft: Draft) -> list[dict[str, Any]]:
+    """What the checks object to; nothing where the drafter abstained."""
+    return [] if draft.finish_reason in REFUSALS else [flag.to_json() for flag in check(draft.findings, draft.draft)]
+
+
+def _count_kinds(rows: Iterable[dict[str, Any]]) -> dict[str, int]:
+    """How many drafts have a flag of each kind, and of any."""
+    kinds = [{flag["kind"] for flag in row["flags"]} for row in rows]
+    return {"any": sum(map(bool, kinds)), **{kind: n for kind in FLAG_KINDS if (n := sum(kind in of for of in kinds))}}
 
 
 class _Partial:

@@ -1,5 +1,6 @@
 """From a model's name and an engine's to a drafter."""
 
+from radllama.drafting.abstain import read_vocabulary
 from radllama.drafting.draft import Drafter
 from radllama.engines import CTRANSLATE2, ENGINES, TRANSFORMERS
 from radllama.errors import InputError
@@ -14,11 +15,12 @@ def load_drafter(name: str = EMBEDDED, device: str = "auto", engine: str | None 
     """
     if engine is None:
         engine = "ctranslate2-int8" if name == EMBEDDED and device in ("auto", "cpu") else TRANSFORMERS
+    vocabulary = read_vocabulary(model_folder(name))
     if engine == TRANSFORMERS:
         from radllama.engines.transformers import TransformersEngine
 
         model = load_model(name, device)
-        return Drafter(TransformersEngine(model.network, model.tokenizer), model.prompt, model.name)
+        return Drafter(TransformersEngine(model.network, model.tokenizer), model.prompt, model.name, vocabulary)
     if engine not in CTRANSLATE2:
         raise InputError(f"--engine {engine}: there is no such engine; choose one of {', '.join(ENGINES)}")
     if device not in ("auto", "cpu"):
@@ -30,4 +32,4 @@ def load_drafter(name: str = EMBEDDED, device: str = "auto", engine: str | None 
     folder = converted_folder(name, CTRANSLATE2[engine])
     prompt = prompt_of(model_folder(name))
     fingerprint = read_manifest(folder).fingerprint
-    return Drafter(CTranslate2Engine(folder, prompt.before), prompt, model_name(name, fingerprint))
+    return Drafter(CTranslate2Engine(folder, prompt.before), prompt, model_name(name, fingerprint), vocabulary)

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from radllama.console import note
 from radllama.dataset.build import read_split
+from radllama.drafting.abstain import write_vocabulary
 from radllama.drafting.draft import Drafter
 from radllama.engines import Sampling
 from radllama.engines.transformers import TransformersEngine
@@ -46,9 +47,9 @@ _SAVE_EVERY_S = 300
 def train(recipe: Recipe, data: Path, out: Path, resume: bool = False) -> dict[str, Any]:
     """Tune the recipe's base on the dataset's train split; returns what the run file says.
 
-    `out` becomes the model: a PEFT adapter (or whole model), `prompt.json` and, last, `run.json`; beside
-    them `log/` for the tracker and `drafts/` of validation reports. A run that is killed at any moment
-    and resumed ends with the weights of an undisturbed one (same machine, same number of threads).
+    `out` becomes the model: a PEFT adapter (or whole model), `prompt.json`, `vocabulary.json` and, last,
+    `run.json`; beside them `log/` for the tracker and `drafts/` of validation reports. A run that is killed at any
+    moment and resumed ends with the weights of an undisturbed one (same machine, same number of threads).
     Started by torchrun, every process computes its share of each batch and the first one writes.
     Raises InputError for a dataset, base or folder that does not fit, KeyboardInterrupt after a Ctrl-C,
     once the step under way is finished and saved.
@@ -68,6 +69,8 @@ def train(recipe: Recipe, data: Path, out: Path, resume: bool = False) -> dict[s
         if processes.first and not (out / _CHECKPOINTS).exists():
             (out / SETTINGS_FILE).unlink()
         raise
+    if processes.first:
+        write_vocabulary((report.findings for report in train_reports), out)
     facts = {"data": hashes, **run.train()}
     if processes.first:
         write_run(out / RUN_FILE, "train", settings, **facts)
