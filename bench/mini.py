@@ -7,6 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+KEYS = ("repeated", "answered_normal", "invented", "rouge1", "rouge2", "rougeL")
 RADLLAMA = Path(sys.executable).with_name("radllama")
 
 
@@ -27,7 +28,7 @@ def main() -> None:
             subprocess.run([RADLLAMA, *command], check=True)
         measured = json.loads((scores / "scores.json").read_text())
     rows = {"mini": measured["overall"]} | {row: part["overall"] for row, part in measured["trivial"].items()}
-    figures = {row: {key: round(part[key], 4) for key in ("rouge1", "rouge2", "rougeL")} for row, part in rows.items()}
+    figures = {row: {key: round(part[key], 4) for key in KEYS} for row, part in rows.items()}
     abnormal = round(measured["strata"]["abnormal"]["rouge1"], 4)
     print("RESULT", json.dumps({"n": measured["overall"]["n"], "abnormal_rouge1": abnormal, **figures}))
 

@@ -99,7 +99,7 @@ def compare(
         "notes": [
             *_notes_on_reports(files, left_out, len(first), with_findings, train),
             f"Differences are paired, their intervals the middle 95% of {resamples} bootstrap samples of the reports "
-            f"(not corrected). p is two-sided, by approximate randomisation ({permutations} random choices of signs); "
+            f"(not corrected). p is two-sided, by approximate randomisation ({permutations} exchanges of drafts); "
             f"p (Holm) is corrected for all {family} tests here (pairs x metrics x strata) as one family, and below "
             f"{LEVEL} two systems are called different. Seed {seed}.",
             f'"{NOT_DIFFERENT.capitalize()}" says that these reports do not show a difference, not that there is none.',
@@ -193,7 +193,7 @@ def _comparisons(
     columns = [list(MEASURES).index(metric) for metric in metrics]
     rows: list[dict[str, Any]] = []
     for stratum, mask in {"overall": np.ones(len(scored["A"]), dtype=bool), **masks}.items():
-        # All pairs and metrics side by side: one set of drawn reports and one of drawn signs serves them all.
+        # All pairs and metrics side by side: one set of drawn reports and one of exchanges serves them all.
         ours = stats.Ratios.beside([scored[a].values.reports(mask).columns(columns) for a, _ in pairs])
         theirs = stats.Ratios.beside([scored[b].values.reports(mask).columns(columns) for _, b in pairs])
         differences, bounds = stats.paired_difference(ours, theirs, resamples, seed)
