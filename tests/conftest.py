@@ -5,6 +5,7 @@ import random
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from stores import database, home, postgres, store  # noqa: F401  (fixtures)
 
 from radllama.dataset.build import build_dataset
@@ -14,6 +15,9 @@ from radllama.report import Report
 
 # No test may reach the network beyond this machine; read once, when a test file imports transformers.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# An example that waits for a library, or for a busy machine, is no failure.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 def make_reports(count: int, seed: int = 0) -> list[Report]:
