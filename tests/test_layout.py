@@ -47,10 +47,10 @@ LAYERS = [
     "dataset.cleaning dataset.leaks training.packing training.augment model evaluation.drafts reports.phi "
     "engines.transformers reports.table reports.mimic_cxr clinical.label clinical.observations clinical.checks.rules "
     "clinical.checks.flag",
-    "clinical.checks.claims drafting.abstain",
+    "clinical.checks.claims drafting.abstain evaluation.strata evaluation.faithfulness evaluation.label_agreement "
+    "evaluation.notes evaluation.prior",
     "rivals.question reports.openi training.examples training.start clinical.checks.anchors clinical.checks.negations "
-    "clinical.checks.additions clinical.checks.omissions clinical.checks.form evaluation.strata "
-    "evaluation.faithfulness evaluation.label_agreement evaluation.notes evaluation.prior",
+    "clinical.checks.additions clinical.checks.omissions clinical.checks.form",
     "clinical.checks.sides clinical.checks.severities",
     "clinical.check engines.source",
     "engines.convert evaluation.harm evaluation.measures",
