@@ -39,6 +39,7 @@ class ModelServer(ThreadingHTTPServer):
         self.replies: deque[Reply] = deque()
         self.seen: list[tuple[str, dict[str, str], dict[str, Any]]] = []  # path, headers, body
         self.answer: str | None = None  # said in place of the model's words
+        self.stop_after: int | None = None  # requests seen, after which it is busy for good
         self.pause_s = 0.0
         self.at_once = 0  # requests under way, and the most there ever were
         self.most_at_once = 0
@@ -86,13 +87,33 @@ class _Handler(BaseHTTPRequestHandler):
             server.at_once += 1
             server.most_at_once = max(server.most_at_once, server.at_once)
             reply = server.replies.popleft() if server.replies else None
+            if server.stop_after is not None and len(server.seen) > server.stop_after:
+                reply = Reply(503)
         time.sleep(server.pause_s)
         if reply is None:
             known = self.path.split("?")[0] in ("/v1/chat/completions", "/v1/completions")
             reply = server.complete(body) if known else Reply(404, {"error": {"message": f"no {self.path}"}})
         with server.lock:
             server.at_once -= 1
-        self._send(reply)
+        if body.get("stream") and reply.status == 200 and isinstance(reply.body, dict):
+            self._send_pieces(reply.body)
+        else:
+            self._send(reply)
+
+    def _send_pieces(self, body: Any) -> None:
+        """The text of a completion in events of three characters, with white space around it."""
+        (choice,) = body["choices"]
+        chat = "message" in choice
+        text = f"\n {choice['message']['content'] if chat else choice['text']} \n"
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        for at in range(0, len(text), 3):
+            piece = {"delta": {"content": text[at : at + 3]}} if chat else {"text": text[at : at + 3]}
+            self.wfile.write(f"data: {json.dumps({'choices': [piece]})}\n\n".encode())
+        self.wfile.write(b'data: {"choices": []}\n\n: a comment\n\ndata: [DONE]\n\n')
+        self.close_connection = True
 
     def _send(self, reply: Reply) -> None:
         if reply.status is None:

@@ -140,3 +140,12 @@ def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path, suffix: str)
     (tmp_path / f"folder{suffix}").mkdir()
     with pytest.raises(InputError, match="is a folder"):
         read_drafts(tmp_path / f"folder{suffix}")
+
+
+def test_a_model_with_examples_is_another_system_than_without(tmp_path: Path) -> None:
+    def system(prompt: str | None) -> str:
+        row = ROW | {"model": "m@1f2e3d4c", "prompt": prompt}
+        return read_drafts(write_lines(tmp_path / "d.jsonl", row)).system
+
+    assert system("chat@1a2b3c4d+5") == "m@1f2e3d4c+5"
+    assert system("chat@1a2b3c4d") == system("a+b") == system(None) == "m@1f2e3d4c"

@@ -60,6 +60,8 @@ LAYERS = [
     "training.attention training.lora training.processes evaluation.sources",
     "training.loss",
     "training.learner",
+    "rivals.rival",
+    "rivals.load",
     "dataset.build",
     "training.train",
     "clinical.links drafting.style server.jobs server.stops server.errors server.limiter server.schemas",
@@ -76,6 +78,7 @@ LAYERS = [
     "server.exposure",
     "server.serve",
     "cli.library",
+    "cli.rivals",
     "cli.data cli.train cli.draft cli.evaluate cli.label cli.serve cli.check",
     "cli",
 ]

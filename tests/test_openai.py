@@ -1,5 +1,6 @@
 """The endpoint engine, against a real server on loopback: answers, waits, refusals, and never a word of a report."""
 
+import re
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
@@ -116,9 +117,29 @@ def test_an_endpoint_has_no_beams(server: ModelServer) -> None:
         make_engine(server).complete([TEXT], Sampling(beams=2))
 
 
-def test_a_stream_brings_the_first_candidate(server: ModelServer) -> None:
-    engine = make_engine(server)
-    assert "".join(engine.stream(TEXT, SHORT)) == engine.complete([TEXT], SHORT)[0][0].text
+@pytest.mark.parametrize("prompt", [TEXT, [{"role": "user", "content": "Clear lungs."}]])
+def test_the_pieces_of_a_stream_are_the_first_candidate(server: ModelServer, tmp_path: Path, prompt: Asked) -> None:
+    server.answer = "Small effusion.\n\nNo pneumothorax."
+    pieces = list(make_engine(server).stream(prompt, SHORT))
+    assert "".join(pieces) == server.answer
+    assert len(pieces) > 5
+    assert server.seen[0][2]["stream"] is True
+    recorded = make_engine(server, Cassette(tmp_path / "c.jsonl"))
+    assert list(recorded.stream(prompt, SHORT)) == [server.answer]
+
+
+def test_a_stream_that_is_refused_or_breaks_is_told(server: ModelServer, model: Model) -> None:
+    for reply, told in (
+        (Reply(401, {"error": {"message": TEXT}}), "answered 401: the key is missing"),
+        (Reply(503, {}), "answered 503"),
+        (Reply(400, {"error": {"code": "context_length_exceeded"}}), "exceed its model's context"),
+        (Reply(200, b"data: zebrafinch\n\n", {"Content-Type": "text/event-stream"}), "is it OpenAI-compatible?"),
+        (Reply(None), "broke off the connection"),
+    ):
+        server.replies.append(reply)
+        with pytest.raises(InputError, match=re.escape(told)) as error:
+            list(make_engine(server).stream(TEXT, SHORT))
+        assert CANARY not in str(error.value)
 
 
 def test_a_drafter_works_over_an_endpoint_as_over_a_model(server: ModelServer, model: Model) -> None:

@@ -128,6 +128,13 @@ def test_a_model_without_a_chat_template_is_told(tiny_base: Path) -> None:
         Layout().render_text(ZERO_SHOT, load_base(str(tiny_base))[1])
 
 
+def test_a_template_that_refuses_is_told_without_its_words(tokenizer: Any) -> None:
+    tokenizer.chat_template = "{{ raise_exception('what is ' ~ messages[0].content) }}"
+    with pytest.raises(InputError, match="refuses a plain conversation") as error:
+        Layout().render_text(Question("A zebrafinch."), tokenizer)
+    assert "zebrafinch" not in str(error.value)
+
+
 # Layouts
 
 

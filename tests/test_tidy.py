@@ -91,6 +91,21 @@ def test_an_impression_stays_as_it_is(impression: str) -> None:
     assert tidy(impression).rules == ()
 
 
+CONTINUED = [
+    ("Normal chest.\nimpression: Normal chest.\nimpression: Nor", "Normal chest.", "next_turn"),
+    ("Normal chest.\n\nfindings: Effusion.\nimpression: Effusion.", "Normal chest.", "next_turn"),
+    ("Impression: Normal chest.", "Normal chest.", "heading"),
+    ("Normal chest.\nImpression fracture of T12.", "Normal chest.\nImpression fracture of T12.", ""),
+]
+
+
+@pytest.mark.parametrize(("answer", "left", "rules"), CONTINUED)
+def test_an_answer_that_continues_a_text_begins_with_the_impression(answer: str, left: str, rules: str) -> None:
+    tidied = tidy(answer, continues=True)
+    assert tidied.text == left
+    assert " ".join(tidied.rules) == rules
+
+
 def test_every_rule_is_shown_above() -> None:
     assert {rule for _, _, rules in CHATTY for rule in rules.split()} == RULES.keys()
 
@@ -99,16 +114,16 @@ pieces = st.sampled_from([answer for answer, _, _ in CHATTY] + TIDY + ["\n", "\n
 answers = st.lists(pieces | st.text(max_size=20), max_size=5).map("".join)
 
 
-@given(answers)
-def test_what_is_left_stands_in_the_answer_in_its_order(answer: str) -> None:
+@given(answers, st.booleans())
+def test_what_is_left_stands_in_the_answer_in_its_order(answer: str, continues: bool) -> None:
     rest = iter(answer)
-    assert all(character in rest for character in tidy(answer).text)
+    assert all(character in rest for character in tidy(answer, continues).text)
 
 
-@given(answers)
-def test_tidying_twice_changes_nothing_more(answer: str) -> None:
-    once = tidy(answer)
-    assert tidy(once.text).text == once.text
+@given(answers, st.booleans())
+def test_tidying_twice_changes_nothing_more(answer: str, continues: bool) -> None:
+    once = tidy(answer, continues)
+    assert tidy(once.text, continues).text == once.text
 
 
 @given(st.text(alphabet="`*_\"' \n<>/think#:note", max_size=3_000))

@@ -1,12 +1,18 @@
 """`radllama draft`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from radllama.cli import rivals
 from radllama.console import note
 from radllama.errors import InputError
+
+if TYPE_CHECKING:
+    from radllama.drafting.consensus import ConsensusDrafter
+    from radllama.drafting.draft import Drafter
+    from radllama.rivals.rival import Rival
 
 
 def draft(
@@ -27,11 +33,21 @@ def draft(
     engine: Annotated[
         str | None,
         typer.Option(
-            help="transformers, ctranslate2, or ctranslate2-int8 (see docs/engines.md).  "
+            help="transformers, ctranslate2, ctranslate2-int8 (see docs/engines.md), or openai (docs/rivals.md).  "
             "[default: ctranslate2-int8 for mini, transformers for every other model]"
         ),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto.")] = "auto",
+    template: rivals.Template = None,
+    shots: rivals.Shots = 0,
+    tidy: rivals.Tidy = True,
+    base_url: rivals.BaseUrl = None,
+    key_variable: rivals.KeyVariable = "OPENAI_API_KEY",
+    request: rivals.Request = None,
+    concurrency: rivals.Concurrency = 4,
+    timeout_s: rivals.TimeoutS = 120.0,
+    cassette: rivals.Recording = None,
+    offline: rivals.Offline = False,
 ) -> None:
     """Draft an impression, or those of a whole file."""
     one, many = findings is not None, reports is not None or out is not None
@@ -39,8 +55,12 @@ def draft(
         raise InputError("draft: give either --findings TEXT or both --in REPORTS.jsonl and --out DRAFTS.jsonl")
     if consensus and not library:
         raise InputError("draft: --consensus asks prior reports; give their --library too")
-    if library and not consensus:
-        raise InputError("draft: --library needs --consensus N, the number of prior reports to ask")
+    if library and not consensus and not shots:
+        raise InputError("draft: --library needs --consensus N, prior reports to ask, or --shots N, examples to show")
+    options = rivals.RivalOptions(
+        engine, template, shots, tidy, base_url, key_variable, request or (), concurrency, timeout_s, cassette, offline
+    )
+    options.check(library, consensus)
     from radllama.clinical.check import check
     from radllama.drafting.consensus import load_consensus
     from radllama.drafting.draft import REFUSALS, draft_file
@@ -49,7 +69,13 @@ def draft(
     from radllama.files import read_json
 
     sampling = Sampling(max_new_tokens, temperature, seed)
-    drafter = load_consensus(library, consensus) if library and consensus else load_drafter(model, device, engine)
+    drafter: ConsensusDrafter | Drafter | Rival[Any]
+    if library and consensus:
+        drafter = load_consensus(library, consensus)
+    elif options.are_used:
+        drafter = rivals.make_rival(model, device, library, options)
+    else:
+        drafter = load_drafter(model, device, engine)
     if findings is not None:
         completion = drafter.draft(findings, indication, sampling)
         if completion.finish_reason == "length":
@@ -58,12 +84,16 @@ def draft(
             note(f"{flag.kind}: {flag.message}")
         print(completion.text)
     elif reports is not None and out is not None:
-        counts = draft_file(drafter, reports, out, batch_size, sampling)
+        counts = draft_file(drafter, reports, out, batch_size or options.batch_size, sampling)
         for reason, told in REFUSALS.items():
             if counts[reason]:
                 note(f"empty drafts: {counts[reason]} ({told})")
         if counts["length"]:
             note(f"drafts ended after {max_new_tokens} tokens (finish_reason length): {counts['length']}")
+        for reason in sorted(counts.keys() - REFUSALS.keys() - {"stop", "length"}):
+            note(f"drafts that ended otherwise (finish_reason {reason}): {counts[reason]}")
+        if options.are_used:
+            rivals.tell_facts(out)
         flagged = read_json(out.with_suffix(".run.json")).get("flagged", {})
         if flagged.pop("any", 0):
             note("drafts with flags: " + ", ".join(f"{kind} {count}" for kind, count in flagged.items()))

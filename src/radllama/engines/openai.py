@@ -100,8 +100,23 @@ class OpenAIEngine(Engine):
         return [completions[at : at + len(seeds)] for at in range(0, len(completions), len(seeds))]
 
     def stream(self, prompt: Asked, sampling: Sampling) -> Iterator[str]:
-        """The text of the first candidate, in one piece."""
-        yield self.complete([prompt], sampling)[0][0].text
+        """The text of the first candidate in pieces as the server sends them; in one piece with a cassette."""
+        if self._cassette is not None:
+            yield self.complete([prompt], sampling)[0][0].text
+            return
+        request = self._request(prompt, sampling, sampling.seed)
+        held, begun = "", False  # white space: at the start it is none of the draft's, at the end it may be the last
+        try:
+            for event in self._poster.stream(_path(request), request | {"stream": True}):
+                text = held + _parse_piece(event)
+                shown = text.rstrip()
+                held = text[len(shown) :]
+                shown = shown if begun else shown.lstrip()
+                begun = begun or bool(shown)
+                if shown:
+                    yield shown
+        except TooLongError:
+            raise InputError(f"{self.address.host}: prompt and draft exceed its model's context") from None
 
     def _answer(self, requests: Sequence[dict[str, Any]]) -> list[Completion]:
         """An answer to each request, from the cassette where it has it."""
@@ -134,9 +149,8 @@ class OpenAIEngine(Engine):
             pool.shutdown(wait=True, cancel_futures=True)  # what is under way is paid for: let it be recorded
 
     def _ask(self, request: dict[str, Any], stopped: threading.Event) -> Completion:
-        path = "chat/completions" if "messages" in request else "completions"
         try:
-            response = self._poster.post(path, request, stopped)
+            response = self._poster.post(_path(request), request, stopped)
         except TooLongError:
             response = {"choices": [], "error": TOO_LONG}
         completion = _parse_completion(response, self.address.host)  # what is no answer is not recorded
@@ -171,6 +185,19 @@ def _parse_completion(response: Mapping[str, Any], host: str) -> Completion:
         if text is None and "message" in choice:  # all tokens went into thinking, or the filter declined
             return Completion("", reason)
     raise InputError(f"{host}: answered with something that is no completion; is it OpenAI-compatible?")
+
+
+def _parse_piece(event: Mapping[str, Any]) -> str:
+    """The words in one event of a stream; the first and the last often hold none."""
+    choices = event.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else {}
+    piece = choice.get("delta", choice) if isinstance(choice, dict) else {}
+    text = piece.get("content", piece.get("text")) if isinstance(piece, dict) else None
+    return text if isinstance(text, str) else ""
+
+
+def _path(request: Mapping[str, Any]) -> str:
+    return "chat/completions" if "messages" in request else "completions"
 
 
 def _tokens(response: Mapping[str, Any]) -> int:

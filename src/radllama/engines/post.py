@@ -1,11 +1,13 @@
 """One request to an endpoint: posted, repeated while the server is busy, and its errors told without report text."""
 
 import ipaddress
+import json
 import random
 import threading
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -134,11 +136,36 @@ class Poster:
             raise self._error(f"{reason}, {self._attempts} times; run the same command again to go on")
         raise self._error("stopped")
 
+    def stream(self, path: str, body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """The objects of an answer in pieces (server-sent events), as they come; asked once, else as `post`."""
+        try:
+            with self._answering(), self._client.stream("POST", self._address.url(path), json=body) as response:
+                if response.status_code != 200:
+                    response.read()
+                    raise self._refusal(response, body)
+                for line in response.iter_lines():
+                    data = line.removeprefix("data:").strip()
+                    if data == "[DONE]":
+                        return
+                    if line.startswith("data:"):
+                        yield self._parse(data)
+        except _BusyError as busy:
+            raise self._error(str(busy)) from None
+
     def _post_once(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        with self._answering():
+            response = self._client.post(self._address.url(path), json=body)
+        if response.status_code == 200:
+            return self._parse(response.text)
+        raise self._refusal(response, body)
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """What goes wrong on the way to an answer, in words."""
         import httpx
 
         try:
-            response = self._client.post(self._address.url(path), json=body)
+            yield
         except (httpx.ConnectError, httpx.ConnectTimeout):
             told = "cannot be reached (not running, blocked, or the name is not known)"
             # A server that answered before is starting anew; one that never did will not be there in a minute.
@@ -150,13 +177,10 @@ class Poster:
         except httpx.InvalidURL:
             raise self._error("is no address that can be asked") from None
         self._has_answered = True
-        if response.status_code == 200:
-            return self._parse(response)
-        raise self._refusal(response, body)
 
-    def _parse(self, response: "httpx.Response") -> dict[str, Any]:
+    def _parse(self, text: str) -> dict[str, Any]:
         try:
-            value = response.json()
+            value = json.loads(text)
         except ValueError:
             value = None
         if not isinstance(value, dict):

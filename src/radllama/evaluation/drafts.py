@@ -1,6 +1,7 @@
 """Reading anyone's drafts: a file of ours, or a table from any other system."""
 
 import csv
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,7 @@ def read_drafts(path: Path) -> Drafts:
         findings, reference, draft, model, source = (
             _text(row, key, where) for key in ("findings", "reference", "draft", "model", "source")
         )
-        models |= {model: None} if model else {}
+        models |= {model + _shots(row): None} if model else {}
         if reference is not None and words(reference):
             cases.append(Case(identity, findings, reference, draft or "", source or None))
     if not lines:
@@ -90,6 +91,12 @@ def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise InputError(f"{path}: byte {error.start} is not UTF-8; save the table as UTF-8") from None
     except csv.Error as error:
         raise InputError(f"{path}:{table.reader.line_num}: not a table ({error})") from None
+
+
+def _shots(row: dict[str, Any]) -> str:
+    # "+5" of the prompt "chat@1f2e3d4c+5": with examples, a model is another system than without.
+    shots = re.search(r"\+\d+$", str(row.get("prompt")))
+    return shots[0] if shots else ""
 
 
 def _text(row: dict[str, Any], key: str, where: str) -> str | None:

@@ -96,8 +96,8 @@ def render_messages(question: Question) -> list[Message]:
     """
     messages: list[Message] = []
     for example in question.examples:
-        messages += [_say("user", example.findings), {"role": "assistant", "content": example.impression.strip()}]
-    messages.append(_say("user", question.findings))
+        messages += [_user(example.findings), {"role": "assistant", "content": example.impression.strip()}]
+    messages.append(_user(question.findings))
     messages[0]["content"] = f"{_ASKED}\n\n{messages[0]['content']}"
     return messages
 
@@ -110,14 +110,23 @@ def render_text(question: Question, prompt: Prompt) -> str:
     return "\n\n".join([*blocks, prompt.render(question.findings, question.indication)])
 
 
-def _say(role: str, findings: str) -> Message:
-    return {"role": role, "content": _FINDINGS.replace("{findings}", findings.strip())}
+def _user(findings: str) -> Message:
+    return {"role": "user", "content": _FINDINGS.replace("{findings}", findings.strip())}
 
 
 def _lay_template(messages: Sequence[Message], tokenizer: Any) -> str:
+    from jinja2 import TemplateError
+
     special = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
     plain = [{**message, "content": _break_up(message["content"], special)} for message in messages]
-    text: str = tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=True, **_TEMPLATE_VARIABLES)
+    try:
+        text: str = tokenizer.apply_chat_template(
+            plain, tokenize=False, add_generation_prompt=True, **_TEMPLATE_VARIABLES
+        )
+    except TemplateError:  # its own words may quote what it was given
+        raise InputError(
+            "the model's chat template refuses a plain conversation; ask it in a text: --template paper"
+        ) from None
     return text
 
 

@@ -42,6 +42,7 @@ _NEXT_TURN = re.compile(
     r"|\n\s*Below is an instruction that.*\Z|(?:<\|[a-z_]+\|>|\[INST\]|<start_of_turn>|<end_of_turn>|</s>).*\Z",
     re.DOTALL | re.IGNORECASE,
 )
+_NEXT_IMPRESSION = re.compile(rf"\n{_MARKS}(?:{_IMPRESSION})[ \t*_]*[:：].*\Z", re.DOTALL | re.IGNORECASE)
 _QUOTES = (('"', '"'), ("“", "”"), ("'", "'"), ("«", "»"))
 
 
@@ -53,12 +54,17 @@ class Tidied:
     rules: tuple[str, ...]
 
 
-def tidy(answer: str) -> Tidied:
-    """The impression in an answer. Tidying what is tidy changes nothing."""
+def tidy(answer: str, continues: bool = False) -> Tidied:
+    """The impression in an answer. Tidying what is tidy changes nothing.
+
+    Where the answer `continues` a text that ends in "impression:", it begins with the impression, and one that is
+    headed so further on is the next.
+    """
+    rules = RULES | {NEXT_TURN: _next_block} if continues else RULES
     text, used = answer.strip(), set()
     while True:
         before = text
-        for name, rule in RULES.items():
+        for name, rule in rules.items():
             if (after := rule(text).strip()) != text:
                 text = after
                 used.add(name)
@@ -74,6 +80,10 @@ def _thinking(text: str) -> str:
 
 def _next_turn(text: str) -> str:
     return _NEXT_TURN.sub("", text)
+
+
+def _next_block(text: str) -> str:
+    return _NEXT_IMPRESSION.sub("", _next_turn(text))
 
 
 def _fence(text: str) -> str:
