@@ -5,7 +5,8 @@ when the checks raise more flags of its kind than on the untouched impression; a
 it may be told as "negation" too. "omitted" drops one of CheXpert's observations, "omitted_other" what is none
 (granulomas, degenerative change...), which radiologists mostly leave out themselves and for which no bar is set.
 False alarms are flags on the untouched impressions. The rules were tuned on the train part of the split; the figures
-are of the development split (valid), unless `--part train` asks for the other.
+are of the development split (valid), unless `--part train` asks for the other. Beside them: how often the embedded
+model would abstain from these findings, all of them fit to draft from.
 """
 
 import argparse
@@ -21,6 +22,8 @@ from corrupt import CORRUPTIONS
 
 from radllama.clinical.check import FLAG_KINDS, Checker, Flag
 from radllama.dataset.build import build_dataset
+from radllama.drafting.abstain import read_vocabulary
+from radllama.model import EMBEDDED, model_folder
 from radllama.report import Report, read_reports
 
 BARS: dict[str, float] = {kind: 0.95 if kind in ("side", "negation", "measurement") else 0.85 for kind in FLAG_KINDS}
@@ -58,6 +61,8 @@ def main() -> None:
             found[kind] += hit
             if not hit:
                 sample.append({"what": f"missed {kind}", **show(report, corrupted, after)})
+    vocabulary = read_vocabulary(model_folder(EMBEDDED))
+    abstained = sum(vocabulary.why_abstain(report.findings) is not None for report in reports)
     seconds = time_pairs(reports)
     if options.show:
         options.show.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in sample))
@@ -68,12 +73,14 @@ def main() -> None:
         bar, alarm = BARS.get(kind, ""), f"{rates[kind]:.3f}" if kind in rates else ""
         print(f"{kind:<16}{made[kind]:>10}{found[kind]:>8}{recall[kind] or 0:>9.3f}{bar:>6}{alarm:>15}")
     print(f"untouched flagged: {rates['strict']:.3f} by side, negation or measurement, {rates['any']:.3f} by any")
+    print(f"findings from which the embedded model abstains: {abstained} of {len(reports)}")
     result = {
         "part": options.part,
         "reports": len(reports),
         "corrupted": dict(made),
         "recall": recall,
         "false_alarms": rates,
+        "abstained": abstained,
         "pairs_per_second": round(len(reports) / seconds),
     }
     print("RESULT", json.dumps(result))
