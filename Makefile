@@ -10,7 +10,7 @@ OPENI  ?= indiana_reports.csv
 CHEXPERT ?= chexpert_findings_labels.csv
 RUNS   ?= runs
 
-.PHONY: help setup demo test check format mini bench bench-startup bench-data bench-mini bench-dev-split bench-label bench-check clean
+.PHONY: help setup demo test check format mini bench bench-startup bench-draft bench-data bench-mini bench-dev-split bench-label bench-check clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -50,10 +50,13 @@ mini: $(VENV)/.core  ## Train the embedded model anew: make mini OPENI=reports.c
 	$(BIN)/radllama train recipes/mini.yaml --data $(RUNS)/openi --out $(RUNS)/mini --resume
 	$(BIN)/python scripts/ship_mini.py --run $(RUNS)/mini --data $(RUNS)/openi
 
-bench: bench-startup bench-data  ## Run the benchmarks that need no data
+bench: bench-startup bench-draft bench-data  ## Run the benchmarks that need no data
 
-bench-startup: $(VENV)/.core  ## Time `radllama --help`
+bench-startup: $(VENV)/.core  ## Time `radllama --help`, and the first draft from a cold start
 	$(BIN)/python bench/startup.py
+
+bench-draft: $(VENV)/.core  ## Drafts per second against transformers' generate; with OPENI=... on real reports
+	$(BIN)/python bench/draft.py $(if $(filter command line,$(origin OPENI)),--openi $(OPENI))
 
 bench-data: $(VENV)/.core  ## Time reading, splitting and building on generated reports
 	$(BIN)/python bench/data.py

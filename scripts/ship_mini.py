@@ -16,7 +16,9 @@ import torch
 from jinja2 import Environment, StrictUndefined
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from radllama.engines.convert import converted_folder
+from radllama.engines.convert import convert
+from radllama.engines.source import hash_source
+from radllama.files import write_folder_aside
 from radllama.model import EMBEDDED
 
 MINI = Path(__file__).parents[1] / "src" / "radllama" / "models" / "mini"
@@ -50,7 +52,8 @@ def ship(run: Path) -> None:
     AutoTokenizer.from_pretrained(run).save_pretrained(MINI)
     for name in ("prompt.json", "vocabulary.json", "run.json"):
         shutil.copy(run / name, MINI / name)
-    converted_folder(EMBEDDED, "int8")
+    with write_folder_aside(MINI / "ctranslate2-int8") as aside:
+        convert(EMBEDDED, "int8", hash_source(MINI), aside)
     for path in (path for path in MINI.rglob("*") if path.is_file()):
         path.chmod(0o644)  # safetensors writes for the owner alone; a package is for everyone on the machine
 

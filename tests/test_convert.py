@@ -118,6 +118,20 @@ def test_where_the_folder_cannot_be_written_it_lies_in_radllamas_home(
     assert capfd.readouterr().err == ""
 
 
+def test_nothing_is_written_into_the_package(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    places: list[Path] = []
+
+    def stop(_name: str, _precision: str, _source: str, out: Path) -> None:
+        places.append(out)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(convert_module, "convert", stop)
+    monkeypatch.setattr(convert_module, "is_whole", lambda *_: False)
+    with pytest.raises(KeyboardInterrupt):
+        converted_folder(EMBEDDED, "int8")
+    assert [place.parent for place in places] == [home / "converted"]
+
+
 # Never trusted after a change
 
 

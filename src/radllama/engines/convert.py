@@ -18,7 +18,7 @@ from radllama.engines.transformers import TransformersEngine
 from radllama.errors import InputError
 from radllama.files import write_folder_aside
 from radllama.home import find_home
-from radllama.model import Model, fingerprint, load_model, model_folder
+from radllama.model import EMBEDDED, Model, fingerprint, load_model, model_folder
 
 CHECKED_PROMPTS = 100
 _GREEDY = Sampling(max_new_tokens=64)
@@ -29,7 +29,8 @@ _INSTEAD = "use --engine transformers"
 def converted_folder(name: str, precision: str) -> Path:
     """The folder with a model's form for CTranslate2; made and checked now when it is not there or not whole.
 
-    It lies in the model's folder ("ctranslate2-int8"), or in radllama's home where that cannot be written.
+    It lies in the model's folder ("ctranslate2-int8"), or in radllama's home where that cannot be written, or is
+    the package's.
     Raises InputError for a model that CTranslate2 does not run as transformers does.
     """
     folder = model_folder(name)
@@ -42,7 +43,8 @@ def converted_folder(name: str, precision: str) -> Path:
     elsewhere = find_home() / "converted" / f"{source[:16]}-{precision}"
     if is_whole(elsewhere, source):
         return elsewhere
-    place = beside if os.access(folder, os.W_OK) else elsewhere
+    # The package is not written to, even where it can be: it is what was installed.
+    place = beside if name != EMBEDDED and os.access(folder, os.W_OK) else elsewhere
     note(f"converting {name} for ctranslate2 ({precision}) into {place}; this is done once")
     _remove_left_over(place)
     with write_folder_aside(place) as aside:
