@@ -131,6 +131,10 @@ def test_the_rules_name_concepts_of_the_lexicon() -> None:
     assert all(rules.restates[topic] <= topics for topic, topics in rules.related.items())
 
 
+def test_a_letter_that_grows_in_lower_case_moves_no_span() -> None:
+    assert only("Clear lungs.", "İ No acute acute acute disease.").draft_span == (5, 22)
+
+
 @given(st.text(), st.text())
 def test_any_two_texts_can_be_checked_and_spans_lie_within_them(findings: str, draft: str) -> None:
     for flag in check(findings, draft):

@@ -46,14 +46,16 @@ class Checker:
             find_wrong_sides,
             find_changed_measurements,
             find_changed_severities,
-            find_unsupported,
             find_invented_priors,
             find_invented_recommendations,
         ):
             yield from rule(self._findings, draft)
-        denied = {flag.findings_span for flag in negations}
+        # What is denied is not there too, or left out too: one objection is enough.
+        for flag in find_unsupported(self._findings, draft):
+            if flag.draft_span not in {negation.draft_span for negation in negations}:
+                yield flag
         for flag in find_omissions(self._findings, draft, self._policy):
-            if flag.findings_span not in denied:  # so is what is denied
+            if flag.findings_span not in {negation.findings_span for negation in negations}:
                 yield flag
         yield from find_malformed(draft)
 

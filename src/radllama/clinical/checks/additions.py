@@ -1,9 +1,8 @@
 """What a draft says that the findings do not: a finding, a size, a comparison, a recommendation."""
 
-import re
 from collections.abc import Iterator
 
-from radllama.clinical.checks.claims import Claim, Section
+from radllama.clinical.checks.claims import Claim, Section, is_there
 from radllama.clinical.checks.flag import Flag
 from radllama.clinical.checks.rules import load_rules
 from radllama.clinical.read import Span
@@ -12,17 +11,11 @@ from radllama.clinical.segment import find_sentences
 
 def find_unsupported(findings: Section, draft: Section) -> Iterator[Flag]:
     """A finding or device that the findings name neither under its own name nor under a related one."""
-    related = load_rules().related
     told: set[str] = set()
     for claim in draft.claims:
         if claim.value == 0 or claim.topic in told or claim.mention.concept.kind == "remark":
             continue
-        held = findings.about(related[claim.topic])
-        if (
-            any(one.says_it_is_there for one in held)
-            or _is_denied(findings, claim)
-            or _is_named(findings, draft, claim)
-        ):
+        if is_there(findings, claim) or _is_denied(findings, claim):
             continue
         told.add(claim.topic)
         denial = next((one for one in findings.claims if _speaks_against(one, claim)), None)
@@ -37,13 +30,6 @@ def find_unsupported(findings: Section, draft: Section) -> Iterator[Flag]:
 def _is_denied(findings: Section, claim: Claim) -> bool:
     # Told as a negation; but "no large effusion" is silent about a small one.
     return any(not one.limits for one in findings.about({claim.topic}))
-
-
-def _is_named(findings: Section, draft: Section, claim: Claim) -> bool:
-    # The rules may have failed to read it in the findings: its longest word standing there is support enough.
-    start, end = claim.span
-    longest = max(re.findall(r"[a-z]{4,}", draft.lower[start:end]), key=len, default="")
-    return bool(longest) and bool(re.search(rf"\b{longest[:-2]}", findings.lower))
 
 
 def _speaks_against(one: Claim, claim: Claim) -> bool:

@@ -20,11 +20,12 @@ _SIDES = {"left": frozenset({"left"}), "right": frozenset({"right"}), "bilateral
 class Claim:
     """What one mention says of its topic: value 1 asserted, 0 denied, -1 doubted.
 
-    `severities` holds ranks, 0 (trace) to 3 (large). `limits` are the words that leave a denial open for the rest: "no
-    large effusion" denies no small one.
+    `words` are those that name it, in lower case. `severities` holds ranks, 0 (trace) to 3 (large). `limits` are the
+    words that leave a denial open for the rest: "no large effusion" denies no small one.
     """
 
     topic: str
+    words: str
     value: int
     mention: Mention
     side_words: tuple[Word, ...]
@@ -69,7 +70,7 @@ class Section:
 def parse_section(text: str) -> Section:
     """Read a section and make its claims."""
     reading = read(text)
-    rules = load_rules()
+    rules, lowered = load_rules(), lower(text)
     claims = []
     for mention in reading.mentions:
         if mention.value is None or _is_stable_organ(text, mention):
@@ -81,8 +82,14 @@ def parse_section(text: str) -> Section:
             start = min(mention.span[0], mention.cue[0]) if mention.cue else mention.span[0]
             limits = frozenset(word.lower() for word in rules.limiting.findall(text, start, mention.span[1]))
         ranks = frozenset(RANKS[word.value] for word in mention.severity)
-        claims.append(Claim(topic, mention.value, mention, side_words, ranks, limits))
-    return Section(text, lower(text), reading, tuple(claims))
+        claims.append(Claim(topic, lowered[slice(*mention.span)], mention.value, mention, side_words, ranks, limits))
+    return Section(text, lowered, reading, tuple(claims))
+
+
+def is_there(findings: Section, claim: Claim) -> bool:
+    """Whether the findings assert or doubt what a draft claims, under its own name or a related one."""
+    there = any(one.says_it_is_there for one in findings.about(load_rules().related[claim.topic]))
+    return there or _is_named(findings, claim)
 
 
 def is_excused(claim: Claim, section: Section) -> bool:
@@ -97,6 +104,12 @@ def _is_stable_organ(text: str, mention: Mention) -> bool:
         return False
     states = load_lexicon().states.find(text[slice(*mention.cue)].lower())
     return bool(states) and all(state.what == "stable" for state in states)
+
+
+def _is_named(findings: Section, claim: Claim) -> bool:
+    # The rules may have failed to read it in the findings: its longest word standing there is support enough.
+    longest = max(re.findall(r"[a-z]{4,}", claim.words), key=len, default="")
+    return bool(longest) and bool(re.search(rf"\b{longest[:-2]}", findings.lower))
 
 
 _IN = re.compile(r"[^,;.]{0,25}\b(?:in|within|at|of|over|overlying|throughout|involving)\b[^,;.]{0,12}", re.IGNORECASE)

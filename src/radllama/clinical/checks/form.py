@@ -25,7 +25,7 @@ def find_malformed(draft: Section) -> Iterator[Flag]:
         yield Flag("malformed", "The draft is not an impression.", told.span(), None)
     elif not draft.reading.mentions and not rules.radiology.search(text):
         yield Flag("malformed", "The draft names nothing that an image shows.", (0, len(text)), None)
-    yield from _repeated(text)
+    yield from _repeated(draft)
     if _is_cut_off(draft):
         end = len(text.rstrip())
         yield Flag("malformed", "The draft ends in the middle of a sentence.", (end - 1, end), None)
@@ -40,7 +40,8 @@ def _is_cut_off(draft: Section) -> bool:
     return len(text) not in (*ends, *(mention.span[1] for mention in draft.reading.mentions))
 
 
-def _repeated(text: str) -> Iterator[Flag]:
+def _repeated(draft: Section) -> Iterator[Flag]:
+    text = draft.text
     seen: set[str] = set()
     for start, end in find_sentences(text):
         said = normalise(text[start:end])
@@ -48,7 +49,7 @@ def _repeated(text: str) -> Iterator[Flag]:
             yield Flag("malformed", "The draft says the same sentence twice.", (start, end), None)
             return
         seen.add(said)
-    found = list(_WORD.finditer(text.lower()))
+    found = list(_WORD.finditer(draft.lower))
     parts = [match.group() for match in found]
     for at in range(len(parts) - 1):
         for length in range(1, _LONGEST_RUN + 1):
