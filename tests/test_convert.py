@@ -204,6 +204,13 @@ def test_any_tensor_and_any_setting_changes_the_hash_of_a_model(fresh: Path) -> 
     assert len(seen) == 1 + len(tensors) + 2
 
 
+def test_what_is_no_part_of_a_model_does_not_change_its_hash(fresh: Path) -> None:
+    before = hash_source(fresh)
+    for name in ("run.json", "prompt.json", "vocabulary.json", "notes.txt"):
+        (fresh / name).write_text("{}")
+    assert hash_source(fresh) == before
+
+
 def test_the_prompt_is_read_from_the_model_and_not_converted(model: Path, capfd: pytest.CaptureFixture[str]) -> None:
     write_prompt(make_prompt("plain", indication=True), model)
     assert load_drafter(str(model), engine="ctranslate2").prompt.indication

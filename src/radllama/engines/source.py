@@ -7,18 +7,20 @@ from pathlib import Path
 from radllama.errors import InputError
 from radllama.model import base_of, model_folder
 
+_CONVERTED = ("config.json", "generation_config.json", "adapter_config.json")
+_TOKENIZER = ("tokenizer", "special_tokens", "added_tokens")
 _HEAD_BYTES = 128  # of each tensor: a training changes them all
 
 
 def hash_source(folder: Path) -> str:
     """A hash of a model folder: its settings, its tokenizer, the beginning of every tensor; and of its base.
 
-    The prompt and the run file are not in it: they are read from the folder itself. Raises InputError
+    What else lies there (the prompt, the run file) is not in it: no conversion depends on it. Raises InputError
     for weights that are no safetensors.
     """
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*.json")):
-        if path.name not in ("prompt.json", "run.json"):
+        if path.name in _CONVERTED or path.name.startswith(_TOKENIZER):
             digest.update(f"{path.name} {path.stat().st_size}\n".encode() + path.read_bytes())
     for path in sorted(folder.glob("*.safetensors")):
         digest.update(f"{path.name} {path.stat().st_size}\n".encode() + _heads(path))
