@@ -107,6 +107,14 @@ def load_lexicon() -> Lexicon:
     )
 
 
+@cache
+def load_radiology_words() -> frozenset[str]:
+    """Words of radiology at large, of every body part, in lower case and of four letters or more."""
+    text = files("radllama.clinical").joinpath("radiology_words.txt").read_text(encoding="utf-8")
+    lines = (line for line in text.splitlines() if not line.startswith("#"))
+    return frozenset(word for line in lines for word in line.split())
+
+
 def _load(name: str) -> Any:
     return yaml.safe_load(files("radllama.clinical").joinpath(f"{name}.yaml").read_text(encoding="utf-8"))
 

@@ -2,16 +2,15 @@
 
 Likeness is measured by words, so that the reason can be told and checked: of the longer words of the findings, the
 share that the training reports use too (`vocabulary.json`, saved beside the model) or that belong to radiology at
-large (`radiology_words.txt`). A recipe or another language shares few; another body part shares enough.
+large (`clinical/radiology_words.txt`). A recipe or another language shares few; another body part shares enough.
 """
 
 import re
 from collections import Counter
 from collections.abc import Iterable
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
+from radllama.clinical.lexicon import load_radiology_words
 from radllama.clinical.read import read
 from radllama.errors import InputError
 from radllama.files import read_json, write_json
@@ -39,7 +38,7 @@ class Vocabulary:
         if len(words(findings)) < 2:
             return TOO_SHORT
         content = _CONTENT.findall(findings.lower())
-        usual = sum(word in self._known or word in _radiology_words() for word in content)
+        usual = sum(word in self._known or word in load_radiology_words() for word in content)
         if self._known:
             return UNLIKE if usual < _MINIMUM_SHARE * len(content) else None
         return None if usual or read(findings).mentions else UNLIKE
@@ -69,10 +68,3 @@ def read_vocabulary(folder: Path | None) -> Vocabulary:
     if not isinstance(known, list) or not all(isinstance(word, str) for word in known):
         raise InputError(f"{folder / VOCABULARY_FILE}: expected a list of words; copy the model folder again")
     return Vocabulary(known)
-
-
-@cache
-def _radiology_words() -> frozenset[str]:
-    text = files("radllama.drafting").joinpath("radiology_words.txt").read_text(encoding="utf-8")
-    lines = (line for line in text.splitlines() if not line.startswith("#"))
-    return frozenset(word for line in lines for word in line.split())

@@ -1,5 +1,6 @@
 """What a draft says that the findings do not: a finding, a size, a comparison, a recommendation."""
 
+import re
 from collections.abc import Iterator
 
 from radllama.clinical.checks.claims import Claim, Section, is_there
@@ -40,12 +41,19 @@ def find_changed_measurements(findings: Section, draft: Section) -> Iterator[Fla
     """A size in the draft that no size in the findings rounds to."""
     held = findings.reading.measurements
     for size in draft.reading.measurements:
+        if _is_advised(draft, size.span):  # "withdrawal by 3 cm"
+            continue
         if not all(
             any(_rounds_to(one, each) for other in held for each in other.millimetres) for one in size.millimetres
         ):
             nearest = held[0].span if held else None
             told = "is not among those of the findings" if held else "is given, where the findings give none"
             yield Flag("measurement", f"A size in the draft {told}.", size.span, nearest)
+
+
+def _is_advised(draft: Section, span: Span) -> bool:
+    sentence = _sentence_of(draft, span)
+    return any(sentence[0] <= word.span[0] < span[0] for word in draft.reading.recommendations)
 
 
 def _rounds_to(said: float, held: float) -> bool:
@@ -66,10 +74,18 @@ def find_invented_priors(findings: Section, draft: Section) -> Iterator[Flag]:
 
 def _compares_nothing(draft: Section, span: Span) -> bool:
     # "Follow up to resolution", "if prior films are available": of the future, or of what is not there.
-    whole = (0, len(draft.text))
-    start, end = next((one for one in find_sentences(draft.text) if one[0] <= span[0] < one[1]), whole)
+    start, end = _sentence_of(draft, span)
     advised = any(start <= word.span[0] < end for word in draft.reading.recommendations)
     return advised or bool(load_rules().no_comparison.search(draft.text, start, end))
+
+
+def _sentence_of(draft: Section, span: Span) -> Span:
+    whole = (0, len(draft.text))
+    return next((one for one in find_sentences(draft.text) if one[0] <= span[0] < one[1]), whole)
+
+
+# "No follow-up needed", "no further imaging".
+_DENIED = re.compile(r"\bno (?:\w+ ){0,3}$")
 
 
 def find_invented_recommendations(findings: Section, draft: Section) -> Iterator[Flag]:
@@ -77,5 +93,7 @@ def find_invented_recommendations(findings: Section, draft: Section) -> Iterator
     asked_for = any(one.says_it_is_there for one in findings.about(load_rules().advised))
     if findings.reading.recommendations or asked_for:
         return
-    for word in draft.reading.recommendations[:1]:
-        yield Flag("recommendation", "The draft gives advice; the findings give none.", word.span, None)
+    for word in draft.reading.recommendations:
+        if not _DENIED.search(draft.lower, 0, word.span[0]):
+            yield Flag("recommendation", "The draft gives advice; the findings give none.", word.span, None)
+            return

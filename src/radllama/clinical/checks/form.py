@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from radllama.clinical.checks.claims import Section
 from radllama.clinical.checks.flag import Flag
 from radllama.clinical.checks.rules import load_rules
+from radllama.clinical.lexicon import load_radiology_words
 from radllama.clinical.segment import find_sentences
 from radllama.text import normalise, words
 
@@ -23,7 +24,7 @@ def find_malformed(draft: Section) -> Iterator[Flag]:
     told = rules.not_an_impression.search(text)
     if told:
         yield Flag("malformed", "The draft is not an impression.", told.span(), None)
-    elif not draft.reading.mentions and not rules.radiology.search(text):
+    elif not draft.reading.mentions and load_radiology_words().isdisjoint(words(text)):
         yield Flag("malformed", "The draft names nothing that an image shows.", (0, len(text)), None)
     yield from _repeated(draft)
     if _is_cut_off(draft):

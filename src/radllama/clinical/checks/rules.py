@@ -34,7 +34,6 @@ class Rules:
     no_comparison: re.Pattern[str]
     last_words: re.Pattern[str]
     not_an_impression: re.Pattern[str]
-    radiology: re.Pattern[str]
 
 
 @cache
@@ -64,10 +63,7 @@ def load_rules() -> Rules:
         acute=frozenset(data["acute"]),
         called_alike=frozenset(data["called_alike"]),
         advised=frozenset(data["advised"]),
-        **{
-            name: _any_of(data[name])
-            for name in ("limiting", "no_comparison", "last_words", "not_an_impression", "radiology")
-        },
+        **{name: _any_of(data[name]) for name in ("limiting", "no_comparison", "last_words", "not_an_impression")},
     )
 
 
