@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
+from departments import make_department
 from processes import start
 
 import radllama
@@ -476,3 +477,19 @@ def test_a_library_of_the_test_part_is_refused(run: Run, dataset: Path, tmp_path
     done = run("library", "build", "--data", dataset, "--out", tmp_path / "lib", "--parts", "train,test")
     assert (done.code, done.out) == (2, "")
     assert "--parts test: a library is built from train and valid" in done.err
+
+
+def test_with_a_library_the_model_and_colleagues_vote(run: Run, tmp_path: Path) -> None:
+    reports = make_department()
+    write_jsonl(tmp_path / "train.jsonl", (report.to_json() for report in reports))
+    run("library", "build", "--data", tmp_path, "--out", tmp_path / "lib")
+    asked = ("draft", "--library", tmp_path / "lib", "--findings", "There is a large right pleural effusion.")
+    done = run(*asked, "--samples", 2)
+    assert (done.code, done.out) == (0, "Large right pleural effusion.\n")
+    for setting in (("--no-checks", "--samples", 2), ("--beams", 2), ("--temperature", 0)):
+        other = run(*asked, *setting)
+        assert (other.code, other.out.count("\n")) == (0, 1)
+        assert "effusion" in other.out
+    wrong = run(*asked, "--samples", 2, "--temperature", 0)
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "several samples need a temperature above 0" in wrong.err

@@ -102,7 +102,7 @@ def altered(folder: Path, name: str) -> None:
     path.write_bytes(path.read_bytes()[:-3] + b"abc")
 
 
-@pytest.mark.parametrize("name", ["reports.jsonl", "terms.txt", "index.npz"])
+@pytest.mark.parametrize("name", ["reports.jsonl", "terms.txt", "index.npz", "habits.json"])
 def test_a_file_that_was_altered_is_refused(folder: Path, name: str) -> None:
     altered(folder, name)
     with pytest.raises(InputError, match=f"{name}: not as it was written"):

@@ -23,9 +23,17 @@ def draft(
     out: Annotated[Path | None, typer.Option(help="The .jsonl of drafts, with --in.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Reports a batch.  [default: by length]")] = None,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="A draft's greatest length.")] = 128,
-    temperature: Annotated[float, typer.Option(min=0, help="0 is greedy: the likeliest words.")] = 0.0,
+    temperature: Annotated[
+        float | None, typer.Option(min=0, help="0 is greedy: the likeliest words.  [default: 0; of samples, 1]")
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="Candidates that vote for the draft.  [default: 1; with --library, 16]")
+    ] = None,
+    beams: Annotated[int, typer.Option(min=1, help="Search so many drafts at once for the likeliest.")] = 1,
     seed: Annotated[int, typer.Option(help="For a temperature above 0.")] = 0,
-    library: Annotated[Path | None, typer.Option(help="A library of prior reports (radllama library build).")] = None,
+    library: Annotated[
+        Path | None, typer.Option(help="A library of prior reports (radllama library build) that vote too.")
+    ] = None,
     consensus: Annotated[
         int | None,
         typer.Option(min=1, help="With --library: no model, the impression that so many prior reports share."),
@@ -37,6 +45,9 @@ def draft(
             "[default: ctranslate2-int8 for mini, transformers for every other model]"
         ),
     ] = None,
+    checks: Annotated[
+        bool, typer.Option("--checks/--no-checks", help="Vote down what does not agree with the findings.")
+    ] = True,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto.")] = "auto",
     template: rivals.Template = None,
     shots: rivals.Shots = 0,
@@ -55,8 +66,6 @@ def draft(
         raise InputError("draft: give either --findings TEXT or both --in REPORTS.jsonl and --out DRAFTS.jsonl")
     if consensus and not library:
         raise InputError("draft: --consensus asks prior reports; give their --library too")
-    if library and not consensus and not shots:
-        raise InputError("draft: --library needs --consensus N, prior reports to ask, or --shots N, examples to show")
     options = rivals.RivalOptions(
         engine, template, shots, tidy, base_url, key_variable, request or (), concurrency, timeout_s, cassette, offline
     )
@@ -64,11 +73,13 @@ def draft(
     from radllama.clinical.check import check
     from radllama.drafting.consensus import load_consensus
     from radllama.drafting.draft import REFUSALS, draft_file
+    from radllama.drafting.election import FINDINGS_ALONE, FROM_FINDINGS, Voting
     from radllama.drafting.load import load_drafter
-    from radllama.engines import Sampling
+    from radllama.drafting.voting import load_voting, plan_sampling
     from radllama.files import read_json
 
-    sampling = Sampling(max_new_tokens, temperature, seed)
+    votes = library is not None and not consensus and not options.are_used
+    sampling = plan_sampling(votes, max_new_tokens, temperature, samples, beams, seed)
     drafter: ConsensusDrafter | Drafter | Rival[Any]
     if library and consensus:
         drafter = load_consensus(library, consensus)
@@ -76,10 +87,14 @@ def draft(
         drafter = rivals.make_rival(model, device, library, options)
     else:
         drafter = load_drafter(model, device, engine)
+        if votes or sampling.samples > 1:
+            drafter = load_voting(drafter, Voting(checks=checks), library)
     if findings is not None:
         completion = drafter.draft(findings, indication, sampling)
         if completion.finish_reason == "length":
             note(f"the draft was ended after {max_new_tokens} tokens; raise --max-new-tokens for the rest")
+        if completion.finish_reason == FROM_FINDINGS:
+            note(FINDINGS_ALONE)
         for flag in check(findings, completion.text):
             note(f"{flag.kind}: {flag.message}")
         print(completion.text)
@@ -88,9 +103,11 @@ def draft(
         for reason, told in REFUSALS.items():
             if counts[reason]:
                 note(f"empty drafts: {counts[reason]} ({told})")
+        if counts[FROM_FINDINGS]:
+            note(f"{FINDINGS_ALONE}: {counts[FROM_FINDINGS]}")
         if counts["length"]:
             note(f"drafts ended after {max_new_tokens} tokens (finish_reason length): {counts['length']}")
-        for reason in sorted(counts.keys() - REFUSALS.keys() - {"stop", "length"}):
+        for reason in sorted(counts.keys() - REFUSALS.keys() - {"stop", "length", FROM_FINDINGS}):
             note(f"drafts that ended otherwise (finish_reason {reason}): {counts[reason]}")
         if options.are_used:
             rivals.tell_facts(out)

@@ -150,13 +150,10 @@ class Drafter:
             batches.insert(0, sorted(refused))
         for batch in batches[skip:]:
             if batch[0] in refused:
-                completions = [Completion("", refused[i]) for i in batch]
-            else:
-                completions = [found[0] for found in self.engine.complete([prompts[i] for i in batch], sampling)]
-            yield {
-                i: self._record(reports[i], completion, sampling)
-                for i, completion in zip(batch, completions, strict=True)
-            }
+                yield {i: self._line(reports[i], Completion("", refused[i]), sampling) for i in batch}
+                continue
+            completed = self.engine.complete([prompts[i] for i in batch], sampling)
+            yield {i: self._record(reports[i], found, sampling) for i, found in zip(batch, completed, strict=True)}
 
     def _why_abstain(self, findings: str) -> str | None:
         return self.vocabulary.why_abstain(findings) if words(findings) else NO_FINDINGS
@@ -164,7 +161,16 @@ class Drafter:
     def _too_long(self, tokens: int, sampling: Sampling) -> bool:
         return tokens + sampling.max_new_tokens > self.engine.context_tokens
 
-    def _record(self, report: Report, completion: Completion, sampling: Sampling) -> Draft:
+    def _record(self, report: Report, found: Sequence[Completion], sampling: Sampling) -> Draft:
+        return self._line(report, found[0], sampling)
+
+    def _line(
+        self,
+        report: Report,
+        completion: Completion,
+        sampling: Sampling,
+        neighbours: Sequence[Neighbour] | None = None,
+    ) -> Draft:
         return Draft(
             id=report.id,
             findings=report.findings,
@@ -174,6 +180,7 @@ class Drafter:
             prompt=self.prompt.name,
             seed=sampling.seed,
             finish_reason=completion.finish_reason,
+            neighbours=neighbours,
         )
 
 

@@ -1,4 +1,4 @@
-"""A library on disk: reports.jsonl, terms.txt, index.npz and, written last, run.json with the hash of each.
+"""A library on disk: reports.jsonl, terms.txt, index.npz, habits.json and, written last, run.json with their hashes.
 
 Nothing in it is code: text, JSON and plain arrays of numbers. It holds the full text of every report, so its files are
 for their owner alone.
@@ -13,14 +13,15 @@ import numpy as np
 
 from radllama.errors import InputError
 from radllama.files import hash_file, write_aside, write_folder_aside, write_jsonl
+from radllama.library.habits import Habits, learn_habits, read_habits, write_habits
 from radllama.library.index import WEIGHTINGS, Index, Weighting
 from radllama.library.library import Library
 from radllama.report import Report, read_reports
 from radllama.run import RUN_FILE, read_run, write_run
 
 PARTS = ("train", "valid")
-_REPORTS, _TERMS, _ARRAYS = "reports.jsonl", "terms.txt", "index.npz"
-_FILES = (_REPORTS, _TERMS, _ARRAYS)
+_REPORTS, _TERMS, _ARRAYS, _HABITS = "reports.jsonl", "terms.txt", "index.npz", "habits.json"
+_FILES = (_REPORTS, _TERMS, _ARRAYS, _HABITS)
 
 
 def build_library(
@@ -35,19 +36,20 @@ def build_library(
         raise InputError(f"{out}: stands there already and is no library; choose another --out")
     reports = _read_parts(dataset, parts)
     library = Library.build(reports, weighting)
+    settings = {"data": str(dataset), "parts": list(parts), "weighting": weighting}
     with write_folder_aside(out) as folder:
-        write_library(library, folder, {"data": str(dataset), "parts": list(parts), "weighting": weighting})
+        _write(library, learn_habits(library), folder, settings)
     return library
 
 
-def write_library(library: Library, folder: Path, settings: dict[str, Any]) -> None:
-    """Write a library into an empty folder, run.json last."""
+def _write(library: Library, habits: Habits | None, folder: Path, settings: dict[str, Any]) -> None:
     folder.chmod(0o700)
     index = library.index
     write_jsonl(folder / _REPORTS, (report.to_json() for report in library.reports))
     with write_aside(folder / _TERMS) as file:
         file.writelines(f"{term}\n" for term in index.terms)
     np.savez(folder / _ARRAYS, starts=index.starts, texts=index.texts, weights=index.weights, rarity=index.rarity)
+    write_habits(habits, folder / _HABITS)
     for name in _FILES:
         (folder / name).chmod(0o600)
     write_run(
@@ -89,6 +91,11 @@ def read_library(folder: Path) -> Library:
     except (KeyError, ValueError, zipfile.BadZipFile):
         raise InputError(f"{folder}: written by another version; build the library again") from None
     return Library(list(read_reports(folder / _REPORTS)), index)
+
+
+def read_department(folder: Path) -> tuple[Library, Habits | None]:
+    """The library in a folder, and what its department repeats; None when its reports were too few to tell."""
+    return read_library(folder), read_habits(folder / _HABITS)
 
 
 def fingerprint(folder: Path) -> str:

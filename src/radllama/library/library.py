@@ -56,10 +56,7 @@ class Library:
         `leave_out` is a report that must not answer for itself: neither it (by id) nor another report of its
         patient is a neighbour then.
         """
-        if k < 1:
-            raise ValueError(f"k must be at least 1, got {k}")
-        scores = self.score(findings, leave_out)
-        return [self._neighbour(number, float(scores[number])) for number in best(scores, k)]
+        return self.neighbours(self.score(findings, leave_out), k)
 
     def nearest_batch(self, findings: Sequence[str], k: int = 1) -> list[list[Neighbour]]:
         """`nearest` for many findings, in their order."""
@@ -67,17 +64,21 @@ class Library:
 
     def score(self, findings: str, leave_out: Report | None = None) -> Scores:
         """(reports,) in 0..1: how much the findings of each prior report resemble these; 0 for what is left out."""
-        without = self._same(leave_out) if leave_out else []
+        without = self.same(leave_out) if leave_out else []
         return self.index.score(findings, without)
+
+    def neighbours(self, scores: Scores, k: int) -> list[Neighbour]:
+        """The `k` prior reports with the highest of the `scores` (see `score`), best first."""
+        if k < 1:
+            raise ValueError(f"k must be at least 1, got {k}")
+        found = ((self.reports[number], float(scores[number])) for number in best(scores, k))
+        return [Neighbour(report.id, score, report.findings, report.impression) for report, score in found]
 
     def overlap(self, ids: Iterable[str]) -> list[str]:
         """Those of `ids` that stand in the library."""
         return [identity for identity in ids if identity in self._at]
 
-    def _same(self, report: Report) -> list[int]:
+    def same(self, report: Report) -> list[int]:
+        """The numbers of the prior reports with its id or of its patient."""
         patient = [] if report.patient_id is None else self._of_patient.get(report.patient_id, [])
         return [*self._at.get(report.id, []), *patient]
-
-    def _neighbour(self, number: int, score: float) -> Neighbour:
-        report = self.reports[number]
-        return Neighbour(report.id, score, report.findings, report.impression)

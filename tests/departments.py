@@ -1,0 +1,31 @@
+"""A department of synthetic reports whose radiologists have habits: they repeat effusions, and hardly a granuloma."""
+
+import random
+
+from radllama.report import Report
+
+NORMAL = "No acute cardiopulmonary abnormality."
+_QUIET = ["The lungs are otherwise clear.", "No pneumothorax.", "The mediastinum is unremarkable."]
+
+
+def make_department(count: int = 160, seed: int = 0) -> list[Report]:
+    """Effusions are always repeated and never called clear, a large heart mostly, a granuloma once in ten times."""
+    rng = random.Random(seed)
+    reports = []
+    for number in range(count):
+        findings, told = [rng.choice(_QUIET)], []
+        if rng.random() < 0.3:
+            side, size = rng.choice(["left", "right"]), rng.choice(["small", "moderate", "large"])
+            findings.append(f"There is a {size} {side} pleural effusion.")
+            told.append(f"{size.capitalize()} {side} pleural effusion.")
+        if rng.random() < 0.3:
+            findings.append("The heart is enlarged.")
+            told += ["Cardiomegaly."] if rng.random() < 0.75 else []
+        if rng.random() < 0.5:
+            findings.append("There is a calcified granuloma in the right lung.")
+            told += ["Calcified granuloma."] if rng.random() < 0.1 else []
+        if not any("effusion" in sentence for sentence in told):
+            told.append(NORMAL)
+        rng.shuffle(findings)
+        reports.append(Report(str(number), f"p{number // 2}", " ".join(findings), " ".join(told), source="table"))
+    return reports
