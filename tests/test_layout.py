@@ -43,7 +43,7 @@ LAYERS = [
     "library.consensus",
     "evaluation.trivial",
     "evaluation.folder evaluation.curve",
-    "engines.manifest",
+    "engines.shared engines.manifest",
     "engines.ctranslate2",
     "dataset.cleaning dataset.leaks training.packing training.augment model evaluation.drafts reports.phi "
     "engines.transformers reports.table reports.mimic_cxr clinical.label clinical.observations clinical.checks.rules "

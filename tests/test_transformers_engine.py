@@ -11,7 +11,7 @@ from transformers import GenerationConfig
 
 from radllama.engines import Completion, Sampling
 from radllama.engines.streaming import stream_text
-from radllama.engines.transformers import TransformersEngine
+from radllama.engines.transformers import STREAMING, TransformersEngine
 from radllama.errors import InputError
 from radllama.model import add_adapter, load_base
 
@@ -208,6 +208,53 @@ def test_what_rounding_could_decide_in_a_batch_is_completed_alone(loaded: tuple[
     assert len(rows) >= 5
 
 
+# The shared beginning
+
+
+BEGINNING = "The heart is not enlarged. Normal cardiac silhouette. No pneumothorax. "
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, Sampling(20, 1.0, 3, samples=2), Sampling(8, beams=2)])
+def test_a_beginning_that_all_share_is_computed_once_and_changes_nothing(
+    loaded: tuple[Any, Any], sampling: Sampling
+) -> None:
+    network, tokenizer = loaded
+    plain, sharing = TransformersEngine(network, tokenizer), TransformersEngine(network, tokenizer, shared=BEGINNING)
+    rendered = [BEGINNING + prompt for prompt in PROMPTS]
+    expected = plain.complete(rendered, sampling)
+    widths: list[int] = []
+    network.register_forward_pre_hook(
+        lambda _module, _positional, named: widths.append(named["input_ids"].shape[1]), with_kwargs=True
+    )
+    for _ in range(2):
+        assert sharing.complete(rendered, sampling) == expected
+    longest = max(len(tokenizer(prompt)["input_ids"]) for prompt in rendered)
+    assert widths.count(longest) == (0 if sampling.beams == 1 else 2)
+    assert widths.count(len(sharing._shared)) == (1 if sampling.beams == 1 else 0)
+    for measured, known in zip(sharing.complete(rendered, sampling), expected, strict=True):
+        assert measured[0].logprob == pytest.approx(known[0].logprob, abs=1e-3)
+
+
+def test_prompts_that_begin_otherwise_are_completed_all_the_same(loaded: tuple[Any, Any]) -> None:
+    sharing = TransformersEngine(*loaded, shared=BEGINNING)
+    mixed = [*PROMPTS, BEGINNING + PROMPTS[0], BEGINNING]
+    assert sharing.complete(mixed, GREEDY) == TransformersEngine(*loaded).complete(mixed, GREEDY)
+    streamed = "".join(sharing.stream(BEGINNING + PROMPTS[0], GREEDY))
+    assert streamed == sharing.complete([BEGINNING + PROMPTS[0]], GREEDY)[0][0].text
+
+
+def test_a_network_that_keeps_other_things_than_keys_and_values_computes_all(loaded: tuple[Any, Any]) -> None:
+    from transformers import MistralConfig, MistralForCausalLM
+
+    shape = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = MistralConfig(vocab_size=400, num_key_value_heads=2, sliding_window=8, **shape)
+    torch.manual_seed(0)
+    mistral = MistralForCausalLM(config).eval()
+    rendered = [BEGINNING + prompt for prompt in PROMPTS]
+    sharing = TransformersEngine(mistral, loaded[1], shared=BEGINNING)
+    assert sharing.complete(rendered, GREEDY) == TransformersEngine(mistral, loaded[1]).complete(rendered, GREEDY)
+
+
 # Streaming
 
 
@@ -229,11 +276,10 @@ def test_a_stream_that_is_closed_stops_the_network(loaded: tuple[Any, Any]) -> N
         steps += 1
 
     network.register_forward_hook(count)
-    before = threading.active_count()
     stream = TransformersEngine(network, tokenizer).stream(PROMPTS[0], Sampling(200))
     next(stream)
     stream.close()  # type: ignore[attr-defined]
-    assert threading.active_count() == before
+    assert all(thread.name != STREAMING for thread in threading.enumerate())
     assert steps < 200
 
 

@@ -20,7 +20,12 @@ def load_drafter(name: str = EMBEDDED, device: str = "auto", engine: str | None 
         from radllama.engines.transformers import TransformersEngine
 
         model = load_model(name, device)
-        return Drafter(TransformersEngine(model.network, model.tokenizer), model.prompt, model.name, vocabulary)
+        return Drafter(
+            TransformersEngine(model.network, model.tokenizer, shared=model.prompt.before),
+            model.prompt,
+            model.name,
+            vocabulary,
+        )
     if engine not in CTRANSLATE2:
         raise InputError(f"--engine {engine}: there is no such engine; choose one of {', '.join(ENGINES)}")
     if device not in ("auto", "cpu"):

@@ -11,10 +11,10 @@ from typing import Any
 
 from radllama.engines import CTRANSLATE2, NEAR_TIE, Completion, Engine, Sampling
 from radllama.engines.manifest import read_manifest
+from radllama.engines.shared import shared_tokens
 from radllama.engines.streaming import stream_text
 
 _MOST_ROWS = 32  # sequences that one thread writes at a time
-_FEWEST_SHARED = 8  # tokens of a shared beginning that are worth keeping
 _SMALL_BYTES = 200_000_000  # below it, a batch a thread is faster than all threads on one batch
 _seed_lock = threading.Lock()  # CTranslate2 has one seed for the whole process
 
@@ -41,7 +41,7 @@ class CTranslate2Engine(Engine):
         self._path = str(folder)
         self._options = {"compute_type": self._manifest.precision, "intra_threads": 1 if small else cores}
         self._generator = ctranslate2.Generator(self._path, inter_threads=cores if small else 1, **self._options)
-        self._shared = self._shared_tokens(shared)
+        self._shared = shared_tokens(self._encode, shared)
 
     @property
     def name(self) -> str:
@@ -172,15 +172,9 @@ class CTranslate2Engine(Engine):
     def _split(self, rows: Sequence[list[str]]) -> tuple[list[list[str]], dict[str, Any]]:
         """The rows without the shared beginning, and the options that name it; or the rows as they are."""
         length = len(self._shared)
-        if length < _FEWEST_SHARED or any(len(row) <= length or row[:length] != self._shared for row in rows):
+        if not length or any(len(row) <= length or row[:length] != self._shared for row in rows):
             return list(rows), {}
         return [row[length:] for row in rows], {"static_prompt": self._shared}
-
-    def _shared_tokens(self, shared: str) -> list[str]:
-        # What follows can change the last tokens of a beginning: those that two unlike ends leave stand are shared.
-        one, other = self._encode(f"{shared}Heart"), self._encode(f"{shared}1. x")
-        differs = (i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
-        return one[: next(differs, 0)]
 
 
 def _margin(logits: Any) -> float:

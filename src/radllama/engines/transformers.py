@@ -1,5 +1,6 @@
 """The reference engine: `generate` of Hugging Face transformers, on the model as it was trained."""
 
+import copy
 import hashlib
 import queue
 import sys
@@ -7,30 +8,38 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from radllama.engines import NEAR_TIE, TRANSFORMERS, Completion, Engine, Sampling
+from radllama.engines.shared import shared_tokens
 from radllama.engines.streaming import stream_text
 from radllama.prompt import encode_text
 
+STREAMING = "radllama-stream"  # the name of the threads that write streams
 _CALL_OPTIONS = {"logits_processor", "streamer", "stopping_criteria"}  # the rest belongs into GenerationConfig
 
 
 class TransformersEngine(Engine):
-    """Completes batches with one network; prompts are padded on the left.
+    """Completes batches with one network, whose weights must not change while the engine is used.
 
     `encode(tokenizer, prompt)` gives a prompt's token ids; another is needed where the prompt's text holds what
-    must become special tokens, as chat templates write them.
+    must become special tokens, as chat templates write them. `shared` is how every prompt begins: its keys and
+    values are computed once.
     """
 
     name = TRANSFORMERS
 
-    def __init__(self, network: Any, tokenizer: Any, encode: Callable[[Any, str], list[int]] = encode_text) -> None:
+    def __init__(
+        self, network: Any, tokenizer: Any, encode: Callable[[Any, str], list[int]] = encode_text, shared: str = ""
+    ) -> None:
         self._network = network
         self._encode = encode
         self._tokenizer = tokenizer
         self.ends = _end_ids(network, tokenizer)
         self._pad = _pad_id(tokenizer)
+        self._shared = shared_tokens(partial(encode, tokenizer), shared)
+        self._cache: Any = None
 
     @property
     def context_tokens(self) -> int:
@@ -75,7 +84,7 @@ class TransformersEngine(Engine):
             except BaseException as error:  # raised again where somebody reads
                 passed.put(error)
 
-        thread = threading.Thread(target=run, daemon=True)
+        thread = threading.Thread(target=run, name=STREAMING, daemon=True)
         thread.start()
         try:
             while (token := passed.get()) is not None:
@@ -105,10 +114,15 @@ class TransformersEngine(Engine):
         return [replace(one, logprob=mean * one.tokens) for one, mean in zip(found, means, strict=True)]
 
     def _run(self, prompts: Sequence[list[int]], sampling: Sampling, **options: Any) -> Any:
-        """`generate` on prompts padded on the left; `sequences` of its answer holds the new tokens alone."""
+        """`generate` on prompts padded on the left; `sequences` of its answer holds the new tokens alone.
+
+        With a shared beginning, the padding stands after it: its keys and values are the same for all.
+        """
         import torch
         from transformers import GenerationConfig
 
+        begun = self._begun(len(prompts)) if sampling.beams == 1 and all(map(self._begins, prompts)) else None
+        head = len(self._shared) if begun is not None else 0
         width = max(len(prompt) for prompt in prompts)
         device = self._network.device
         calls = {name: options.pop(name) for name in _CALL_OPTIONS & options.keys()}
@@ -122,15 +136,40 @@ class TransformersEngine(Engine):
         )
         with torch.inference_mode(), _no_defaults(self._network):
             output = self._network.generate(
-                input_ids=torch.tensor([[self._pad] * (width - len(ids)) + ids for ids in prompts], device=device),
+                input_ids=torch.tensor(
+                    [ids[:head] + [self._pad] * (width - len(ids)) + ids[head:] for ids in prompts], device=device
+                ),
                 attention_mask=torch.tensor(
-                    [[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts], device=device
+                    [[1] * head + [0] * (width - len(ids)) + [1] * (len(ids) - head) for ids in prompts], device=device
                 ),
                 generation_config=config,
+                **({} if begun is None else {"cache": begun}),
                 **calls,
             )
         output.sequences = output.sequences[:, width:]
         return output
+
+    def _begins(self, prompt: list[int]) -> bool:
+        length = len(self._shared)
+        return 0 < length < len(prompt) and prompt[:length] == self._shared
+
+    def _begun(self, rows: int) -> Any:
+        """The keys and values of the shared beginning for so many rows; None for a network that keeps other things."""
+        import torch
+        from transformers.cache_utils import DynamicCache, DynamicLayer
+
+        if self._cache is None:
+            ids = torch.tensor([self._shared], device=self._network.device)
+            with torch.inference_mode():
+                self._cache = self._network(input_ids=ids, use_cache=True).get("cache")
+            # Sliding windows, and states of other kinds, cannot be taken up by rows of other lengths.
+            layers = self._cache.layers if isinstance(self._cache, DynamicCache) else []
+            if {type(layer) for layer in layers} != {DynamicLayer}:
+                self._shared = []
+                return None
+        cache = copy.deepcopy(self._cache)
+        cache.batch_repeat_interleave(rows)
+        return cache
 
     def _completion(self, ids: list[int], logprob: float | None = None, margin: float | None = None) -> Completion:
         stop = next((i for i, token in enumerate(ids) if token in self.ends), None)
