@@ -8,6 +8,7 @@ same drafts at batch 1, 7 and 64. Ends with a RESULT line.
 
 import argparse
 import json
+import os
 import statistics
 import tempfile
 import time
@@ -43,6 +44,7 @@ def main() -> None:
     parser.add_argument("--alike", type=int, default=ALIKE, help="reports drafted at batch 1, 7 and 64")
     arguments = parser.parse_args()
     torch.set_num_threads(CORES)
+    os.environ["OMP_NUM_THREADS"] = str(CORES)  # what our engines go by
     reports = read_openi(arguments.openi) if arguments.openi else read_sample(max(TIMED, arguments.alike))
     timed = reports[:TIMED]
 
