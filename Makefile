@@ -50,6 +50,10 @@ mini: $(VENV)/.core  ## Train the embedded model anew: make mini OPENI=reports.c
 	$(BIN)/radllama train recipes/mini.yaml --data $(RUNS)/openi --out $(RUNS)/mini --resume
 	$(BIN)/python scripts/ship_mini.py --run $(RUNS)/mini --data $(RUNS)/openi
 
+.PHONY: openi
+openi: $(VENV)/.core  ## OpenI's whole table, from the raw collection: make openi OPENI=reports.csv
+	$(BIN)/python bench/openi.py --openi $(OPENI) --out $(RUNS)/openi-table
+
 bench: bench-startup bench-draft bench-data  ## Run the benchmarks that need no data
 
 bench-startup: $(VENV)/.core  ## Time `radllama --help`, and the first draft from a cold start

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from departments import make_department
 
+from radllama.drafting.abstain import Vocabulary
 from radllama.drafting.draft import Drafter, draft_file
 from radllama.drafting.election import FROM_FINDINGS, Voting
 from radllama.drafting.load import load_drafter
@@ -137,3 +138,11 @@ def test_what_a_command_leaves_open_is_the_best_setting(arguments: Any, sampling
 def test_samples_at_temperature_zero_are_refused() -> None:
     with pytest.raises(InputError, match="several samples need a temperature above 0"):
         plan_sampling(True, 64, 0.0, 8, 1, 0)
+
+
+def test_it_abstains_where_the_models_drafter_does(base: Drafter, library: Path) -> None:
+    careful = Drafter(base.engine, base.prompt, base.name, Vocabulary(["pleural", "effusion", "small"]))
+    voting = load_voting(careful, Voting(), library)
+    assert voting.draft("Small pleural effusion.", sampling=SAMPLED).text
+    with pytest.raises(InputError, match="unlike"):
+        voting.draft("Whisk the flour with butter until smooth.", sampling=SAMPLED)

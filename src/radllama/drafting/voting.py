@@ -22,7 +22,7 @@ class VotingDrafter(Drafter):
     def __init__(
         self, drafter: Drafter, voting: Voting, library: Library | None, library_name: str, habits: Habits | None
     ) -> None:
-        super().__init__(drafter.engine, drafter.prompt, drafter.name)
+        super().__init__(drafter.engine, drafter.prompt, drafter.name, drafter.vocabulary)
         self.voting = voting
         self.library = library
         self._library_name = library_name
