@@ -74,6 +74,10 @@ def test_colleagues_sentences_are_those_that_name_the_topic() -> None:
         ("The heart is mildly enlarged.", HEART, "Cardiomegaly."),
         ("Possible effusion. Moderate effusion on the right.", EFFUSION, "Moderate right effusion."),
         ("No effusion.", EFFUSION, ""),
+        ("The left costophrenic angle is blunted.", "Blunting", ""),
+        ("Tortuous aorta.", "Aortic Abnormality", ""),
+        ("There is a fracture of the left sixth rib.", "Fracture", ""),
+        ("Increased interstitial markings.", "Lung Opacity", "Lung opacity."),
     ],
 )
 def test_a_bare_phrase_keeps_what_it_is_its_side_and_severity(findings: str, topic: str, phrase: str) -> None:

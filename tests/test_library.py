@@ -102,3 +102,9 @@ def test_a_library_of_nothing_is_refused(prior: list[Report]) -> None:
 def test_no_neighbours_cannot_be_asked_for() -> None:
     with pytest.raises(ValueError, match="k must be at least 1"):
         Library.build(PRIOR).nearest("clear", k=0)
+
+
+def test_a_library_knows_the_words_of_its_findings_and_impressions() -> None:
+    library = Library.build(PRIOR)
+    assert all(map(library.knows, ("clavicle", "old", "chest")))
+    assert not library.knows("clavicular")

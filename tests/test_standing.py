@@ -79,3 +79,11 @@ def test_a_topic_is_named_when_it_is_told_as_surely_as_in_the_findings(standing:
     assert not standing.names("Possible cardiomegaly.", "Cardiomegaly")
     assert standing.names("A nodule, possibly a granuloma.", "Granuloma")
     assert not standing.names("No cardiomegaly.", "Cardiomegaly")
+
+
+def test_a_word_that_nobody_uses_may_not_be_said() -> None:
+    known = {"no", "acute", "disease", "chest"}
+    standing = Standing(parse_section(FINDINGS), frozenset(), known.__contains__)
+    assert standing.may_be_said("No acute disease.")
+    assert standing.may_be_said("No pneumothorax.")
+    assert not standing.may_be_said("No acute diseasable.")

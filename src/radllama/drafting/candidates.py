@@ -5,6 +5,7 @@ So a candidate that leaves out what must be repeated gets a sentence for it, the
 colleagues wrote of findings alike, before it, behind it, or in its place; the vote decides which reads best.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice, product
 
@@ -13,6 +14,8 @@ from radllama.clinical.segment import find_sentences
 from radllama.library.habits import find_topics, topics_in
 from radllama.wording import shorten, strip_list_numbers
 
+_OF_A_BONE = frozenset({"Fracture", "Deformity", "Bone Lesion"})
+_ADJECTIVE = re.compile(r"(?:ed|ic|al|ous|ent)$", re.IGNORECASE)
 Names = Callable[[str, str], bool]
 
 _BASES = 6  # candidates that are completed
@@ -45,13 +48,18 @@ def own_sentences(findings: Section, topic: str) -> list[str]:
 
 
 def bare_phrase(findings: Section, topic: str) -> str:
-    """The topic in the fewest words of the findings: how severe, which side, what ("Small left effusion.")."""
+    """The topic in the fewest words of the findings: how severe, which side, what ("Small left effusion.").
+
+    Empty where so few words would tell nothing: of an adjective ("blunted"), or of a bone without its name.
+    """
     claims = find_topics(findings).get(topic, ())
     if not claims:
         return ""
     mention = max(claims, key=lambda claim: claim.value).mention
     if mention.concept.kind == "organ":
-        return f"{topic}."
+        return f"{topic.capitalize()}."
+    if topic in _OF_A_BONE or _ADJECTIVE.search(findings.text[slice(*mention.span)]):
+        return ""
     spans = sorted({word.span for word in (*mention.severity[:1], *mention.side[:1])})
     words = [findings.text[start:end].lower() for start, end in (*spans, mention.span)]
     phrase = " ".join(words)

@@ -83,7 +83,8 @@ def elect(
     likely = habits.probabilities(section, resemblance) if habits and resemblance is not None else {}
     unlikely = {topic for topic in likely if likely[topic] < _LIKELIER_THAN_NOT}
     # Of what is told to be on the safe side, colleagues would not have thought much.
-    standing = Standing(section, (habits.never_all_clear if habits else GRAVE) - unlikely)
+    never_all_clear = (habits.never_all_clear if habits else GRAVE) - unlikely
+    standing = Standing(section, never_all_clear, library.knows if library else lambda word: True)
 
     def may_be_said(text: str) -> bool:
         return not voting.checks or standing.may_be_said(text)

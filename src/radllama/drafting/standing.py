@@ -1,6 +1,7 @@
 """What may be said of some findings: a candidate that says anything else does not stand for election."""
 
 import re
+from collections.abc import Callable
 
 from radllama.clinical.check import Checker, FlagKind
 from radllama.clinical.checks.claims import Section
@@ -31,13 +32,16 @@ _STEM, _SHORT_STEM = 5, 4
 class Standing:
     """One report's findings, read once, to hold many texts against."""
 
-    def __init__(self, findings: Section, never_all_clear: frozenset[str]) -> None:
-        """`never_all_clear` holds the topics beside which no impression says that all is clear."""
+    def __init__(
+        self, findings: Section, never_all_clear: frozenset[str], knows: Callable[[str], bool] = lambda word: True
+    ) -> None:
+        """`never_all_clear`: topics beside which no impression calls all clear; `knows`: whether a word is a word."""
         self.section = findings
         self.topics = find_topics(findings)
         self._asserted = asserted_in(findings.text)
         self._stems = {word[:length] for word in words(findings.text) for length in (_SHORT_STEM, _STEM)}
         self._never_all_clear = never_all_clear
+        self._knows = knows
         # What a text leaves out is no reason against it here: it can be completed.
         self._checker = Checker(findings.text, policy=lambda claim, section: False)
         self._known: dict[str, bool] = {}
@@ -48,6 +52,7 @@ class Standing:
             self._known[text] = (
                 topics_in(text) <= self.topics.keys()
                 and asserted_in(text) <= self._asserted
+                and all(self._knows(word) or word[:_STEM] in self._stems for word in words(text))
                 and self._in_their_words(text)
                 and not (says_all_clear(text) and asserted_in(text) & self._never_all_clear)
                 and not any(flag.kind in _STRUCK_OFF for flag in self._checker.check(text))
@@ -60,7 +65,7 @@ class Standing:
 
     def _in_their_words(self, text: str) -> bool:
         # Rules know few of the places and things a sentence can name wrongly ("fracture of the clavicle", of a rib in
-        # the findings), and a small model writes words that are none. So beside an assertion every word counts.
+        # the findings). So beside an assertion every word counts.
         for start, end in find_sentences(text):
             sentence = text[start:end]
             if topics_in(sentence) and not all(map(self._stands_in_findings, words(sentence))):

@@ -32,6 +32,7 @@ class Library:
         self.reports = reports
         self.index = index
         self._at: dict[str, list[int]] = {}
+        self._impression_words: set[str] | None = None
         self._of_patient: dict[str, list[int]] = {}
         for number, report in enumerate(reports):
             self._at.setdefault(report.id, []).append(number)
@@ -73,6 +74,12 @@ class Library:
             raise ValueError(f"k must be at least 1, got {k}")
         found = ((self.reports[number], float(scores[number])) for number in best(scores, k))
         return [Neighbour(report.id, score, report.findings, report.impression) for report, score in found]
+
+    def knows(self, word: str) -> bool:
+        """Whether any of the reports uses a word; a small model writes some that are none."""
+        if self._impression_words is None:
+            self._impression_words = {one for report in self.reports for one in words(report.impression)}
+        return word in self._impression_words or word in self.index.terms
 
     def overlap(self, ids: Iterable[str]) -> list[str]:
         """Those of `ids` that stand in the library."""
