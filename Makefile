@@ -10,7 +10,7 @@ OPENI  ?= indiana_reports.csv
 CHEXPERT ?= chexpert_findings_labels.csv
 RUNS   ?= runs
 
-.PHONY: help setup demo test check format mini bench bench-startup bench-draft bench-data bench-mini bench-dev-split bench-label bench-check clean
+.PHONY: help setup demo test check format mini bench bench-startup bench-draft bench-data bench-train bench-mini bench-dev-split bench-label bench-check clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -64,6 +64,10 @@ bench-draft: $(VENV)/.core  ## Drafts per second against transformers' generate;
 
 bench-data: $(VENV)/.core  ## Time reading, splitting and building on generated reports
 	$(BIN)/python bench/data.py
+
+bench-train: $(VENV)/.dev  ## Time training against TRL and transformers (about 10 minutes on two quiet cores)
+	$(BIN)/pip install --quiet --editable '.[bench]'
+	$(BIN)/python bench/train.py
 
 bench-mini: $(VENV)/.core  ## Score the embedded model on OpenI's development split: make bench-mini OPENI=...
 	$(BIN)/python bench/mini.py --openi $(OPENI)

@@ -101,7 +101,7 @@ def load_base(name: str, dtype: str = "float32", four_bit: bool = False) -> tupl
     folder = model_folder(name)
     source = str(folder or name)
     # Inside a firewall: what lies in the cache loads at once, and a mistyped name is told at once.
-    local = {"local_files_only": folder is not None or not _hub_answers(), "trust_remote_code": False}
+    local = {"local_files_only": folder is not None or not hub_answers(), "trust_remote_code": False}
     options: dict[str, Any] = {"dtype": getattr(torch, dtype), **local}
     if four_bit:
         options["quantization_config"] = _four_bit_config(dtype)
@@ -240,7 +240,7 @@ def _has_content(weights: Path) -> bool:
     return any("lora_B" in name and bool(tensor.any()) for name, tensor in load_file(weights).items())
 
 
-def _hub_answers() -> bool:
+def hub_answers() -> bool:
     """Whether the Hugging Face hub can be reached; its client would try for most of a minute."""
     import httpx
     from huggingface_hub import constants

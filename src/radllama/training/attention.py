@@ -108,6 +108,11 @@ def _attend(
     return shares @ v
 
 
+def forget_masks() -> None:
+    """Drop the masks that are kept from one pass to the next."""
+    _hidden.cache_clear()
+
+
 @lru_cache(maxsize=64)  # of all layers of a pass, and of passes of like lengths
 def _hidden(width: int, keys: int, window: int | None, dtype: Any, device: Any) -> "torch.Tensor":
     """(T, K): 0 where a query sees a key, minus infinity where it does not."""

@@ -117,14 +117,13 @@ def _learned_tokens_only(network: Any, block: Block) -> Iterator[None]:
     put back among zeros, which no learned token sees; the latter's are left picked. Whatever a model does
     around them (norms, scaling, soft-capping) still holds.
     """
-    needed = block.source.unique()  # type: ignore[no-untyped-call]
 
     def pick_needed(_module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        return (args[0].flatten(0, 1).index_select(0, needed)[None], *args[1:])
+        return (args[0].flatten(0, 1).index_select(0, block.needed)[None], *args[1:])
 
     def put_back(_module: Any, _args: Any, output: Any) -> Any:
         everywhere = output.new_zeros(block.input_ids.numel(), output.shape[-1])
-        return everywhere.index_copy(0, needed, output[0]).view(*block.input_ids.shape, -1)
+        return everywhere.index_copy(0, block.needed, output[0]).view(*block.input_ids.shape, -1)
 
     def pick_sources(_module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
         return (args[0].flatten(0, 1).index_select(0, block.source), *args[1:])

@@ -47,13 +47,15 @@ class Block:
 
     input_ids: (R, T) int64. position_ids: the same, None where they simply count. layout: None unless
     `shared`. source: (N,) where in the flattened rows each learned token is predicted from; a shared token
-    may predict several. target: (N,) the learned tokens' ids. weight: (N,) float32.
+    may predict several. needed: the same places, each once. target: (N,) the learned tokens' ids.
+    weight: (N,) float32.
     """
 
     input_ids: "torch.Tensor"
     position_ids: "torch.Tensor | None"
     layout: Layout | None
     source: "torch.Tensor"
+    needed: "torch.Tensor"
     target: "torch.Tensor"
     weight: "torch.Tensor"
 
@@ -166,6 +168,7 @@ def _build_block(
         position_ids=None if packing == "alone" else position_ids[None],
         layout=Layout(start, sizes) if packing == "shared" else None,
         source=torch.tensor(source, dtype=torch.long),
+        needed=torch.tensor(sorted(set(source)), dtype=torch.long),
         target=torch.tensor(target, dtype=torch.long),
         weight=torch.tensor(weight, dtype=torch.float32),
     )

@@ -40,22 +40,27 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:
 def init_llama(shape: Scratch, tokenizer: Any, seed: int) -> Any:
     """A `LlamaForCausalLM` of the given shape with random weights, input and output embeddings shared."""
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import LlamaForCausalLM
 
     torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
+    ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
+    return LlamaForCausalLM(make_config(shape, len(tokenizer), **ids))
+
+
+def make_config(shape: Scratch, vocab_size: int, **token_ids: int) -> Any:
+    """The `LlamaConfig` of a shape, input and output embeddings shared."""
+    from transformers import LlamaConfig
+
+    return LlamaConfig(
+        vocab_size=vocab_size,
         hidden_size=shape.hidden_size,
         intermediate_size=shape.intermediate_size,
         num_hidden_layers=shape.layers,
         num_attention_heads=shape.heads,
         max_position_embeddings=shape.context_tokens,
         tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        **token_ids,
     )
-    return LlamaForCausalLM(config)
 
 
 def add_dropout(model: Any, share: float) -> None:
