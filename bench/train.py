@@ -31,7 +31,7 @@ from radllama.training.examples import Encoder
 from radllama.training.packing import build_blocks, shared_beginning
 
 REPORTS, BATCH, REPEATS = 600, 16, 5
-# The fastest in the run stands for TRL's best; --search times every setting, and the others never came near.
+# The fastest of these in the run stands for TRL's best; --search times every setting that we know of.
 TRL_CANDIDATES = ("trl_packed_512", "trl_packed_1024", "trl_alike")
 SYSTEMS = ("radllama", "trl_default", *TRL_CANDIDATES, "trainer")
 LOSS_TOLERANCE = 0.05  # of the mean over a run: packed rows meet the examples in another order
