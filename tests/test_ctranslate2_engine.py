@@ -209,4 +209,4 @@ def test_the_embedded_model_drafts_without_torch_or_transformers() -> None:
     findings = "Heart size is normal. Large left pleural effusion. No pneumothorax."
     done = subprocess.run([sys.executable, "-c", program, findings], capture_output=True, text=True, check=True)
     assert "effusion" in done.stdout.lower()
-    assert done.stderr.strip() == "[]"
+    assert done.stderr.splitlines()[-1] == "[]"  # after what the checks say
