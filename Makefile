@@ -10,7 +10,7 @@ OPENI  ?= indiana_reports.csv
 CHEXPERT ?= chexpert_findings_labels.csv
 RUNS   ?= runs
 
-.PHONY: help setup demo test check format mini bench bench-startup bench-draft bench-data bench-train bench-mini bench-dev-split bench-label bench-check clean
+.PHONY: help setup demo test check format mini bench bench-startup bench-draft bench-data bench-train bench-mini bench-dev-split bench-label bench-check bench-serve clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -80,6 +80,9 @@ bench-label: $(VENV)/.core  ## Hold our labels against CheXpert's: make bench-la
 
 bench-check: $(VENV)/.core  ## Count the faults the checks find in corrupted impressions: make bench-check OPENI=...
 	$(BIN)/python bench/check.py --openi $(OPENI)
+
+bench-serve: $(VENV)/.dev  ## Load the server beside `transformers serve` (about 3 minutes)
+	$(BIN)/python bench/serve.py
 
 clean:  ## Remove the environment and everything made
 	rm -rf $(VENV) demo $(RUNS) build dist

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from servers import serve, served_model  # noqa: F401  (fixtures)
 from stores import database, home, postgres, store  # noqa: F401  (fixtures)
 
 from radllama.dataset.build import build_dataset

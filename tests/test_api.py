@@ -2,16 +2,13 @@
 
 import json
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from servers import Running, running
-
-CANARY = "zebrafinch"
+from servers import CANARY, Running, running, until
 
 
 @pytest.fixture(scope="module")
@@ -22,14 +19,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 def post(server: Running, findings: str, **body: Any) -> httpx.Response:
     return server.client.post("/v1/impressions", json={"findings": findings, **body})
-
-
-def until(true: Callable[[], bool]) -> None:
-    for _ in range(1000):
-        if true():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it did not come true within ten seconds")
 
 
 def error_of(answer: httpx.Response) -> dict[str, Any]:

@@ -29,7 +29,8 @@ LAYERS = [
     "radllama errors text console stats evaluation evaluation.html training training.averaging training.optimizer "
     "dataset drafting reports.headings reports.sample_grammar clinical clinical.lexicon clinical.segment "
     "clinical.checks store store.tables store.migrations store.migrations.versions "
-    "store.migrations.versions.r0001_keys_and_audit server",
+    "store.migrations.versions.r0001_keys_and_audit store.migrations.versions.r0002_feedback "
+    "server",
     "files recipe evaluation.metrics reports.archive reports.fetch engines drafting.batches reports.sections "
     "clinical.context home store.migrate engines.post engines.cassette rivals rivals.tidy evaluation.normality "
     "evaluation.scorers",
@@ -64,6 +65,7 @@ LAYERS = [
     "drafting.consensus",
     "evaluation.by_observation evaluation.page evaluation.compare",
     "cli.library",
+    "cli.serve",
     "reports drafting.load evaluation.evaluate",
     "training.attention training.lora training.processes evaluation.sources",
     "training.loss",
@@ -72,7 +74,8 @@ LAYERS = [
     "rivals.load",
     "dataset.build",
     "training.train training.plan",
-    "clinical.links drafting.style server.jobs server.stops server.errors server.limiter server.schemas",
+    "clinical.links drafting.style server.jobs server.stops server.errors server.limiter server.schemas "
+    "server.feedback",
     "server.worker server.openai_schemas server.recorder server.assistant",
     "server.pool server.logs",
     "server.batcher",
@@ -81,12 +84,12 @@ LAYERS = [
     "server.access server.work",
     "server.sse",
     "server.api",
-    "server.openai_api",
+    "server.feedback_api server.openai_api server.pages",
     "server.app",
     "server.exposure",
     "server.serve",
     "cli.rivals",
-    "cli.data cli.train cli.draft cli.evaluate cli.label cli.serve cli.check",
+    "cli.data cli.train cli.draft cli.evaluate cli.label cli.feedback cli.check",
     "cli",
 ]
 ROW = {name: row for row, names in enumerate(LAYERS) for name in names.split()}

@@ -13,12 +13,12 @@ from sqlalchemy.exc import OperationalError
 
 import radllama.store.migrate as migrate_module
 from radllama.errors import InputError
-from radllama.server import audit, keys
+from radllama.server import audit, feedback, keys
 from radllama.store.migrate import VERSION_TABLE, migrate
 from radllama.store.store import Store, open_store
 from radllama.store.tables import Table, UtcTime, now
 
-FEATURES = (audit, keys)  # their tables are in Table.metadata once they are imported
+FEATURES = (audit, feedback, keys)  # their tables are in Table.metadata once they are imported
 
 
 @pytest.fixture

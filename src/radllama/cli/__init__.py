@@ -10,6 +10,7 @@ from radllama.cli.check import check
 from radllama.cli.data import data_app
 from radllama.cli.draft import draft
 from radllama.cli.evaluate import compare, evaluate
+from radllama.cli.feedback import feedback_app
 from radllama.cli.label import label
 from radllama.cli.library import library_app
 from radllama.cli.serve import audit_app, keys_app, serve
@@ -29,6 +30,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(library_app, name="library")
 app.add_typer(keys_app, name="keys")
 app.add_typer(audit_app, name="audit")
+app.add_typer(feedback_app, name="feedback")
 for verb in (train, draft, evaluate, compare, label, check, serve):
     app.command()(verb)
 

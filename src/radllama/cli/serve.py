@@ -73,7 +73,7 @@ def keys_create(
     database: Database = None,
 ) -> None:
     """Make a key and print it: the only time that anybody sees it."""
-    with _opened(database) as (_, audit):
+    with opened(database) as (_, audit):
         from radllama.server.audit import Event
         from radllama.server.keys import create_key
 
@@ -86,7 +86,7 @@ def keys_create(
 @keys_app.command("list")
 def keys_list(database: Database = None) -> None:
     """Show every key's name, id, scopes and state; never the key."""
-    with _opened(database) as (store, _):
+    with opened(database) as (store, _):
         from radllama.server.keys import list_keys
 
         with store.read() as session:
@@ -98,7 +98,7 @@ def keys_list(database: Database = None) -> None:
 @keys_app.command("revoke")
 def keys_revoke(name: Annotated[str, typer.Argument(help="The key's name or id.")], database: Database = None) -> None:
     """Revoke a key: from the next request on it opens nothing."""
-    with _opened(database) as (_, audit):
+    with opened(database) as (_, audit):
         from radllama.server.audit import Event
         from radllama.server.keys import revoke_key
 
@@ -111,12 +111,13 @@ def keys_revoke(name: Annotated[str, typer.Argument(help="The key's name or id."
 @audit_app.command("verify")
 def audit_verify(database: Database = None) -> None:
     """Check that no entry was altered, removed, reordered or cut off; names the first break."""
-    with _opened(database) as (_, audit):
+    with opened(database) as (_, audit):
         print(f"{audit.verify()} entries, unbroken")
 
 
 @contextmanager
-def _opened(database: str | None) -> Iterator[tuple["Store", "AuditLog"]]:
+def opened(database: str | None) -> Iterator[tuple["Store", "AuditLog"]]:
+    """The store and the audit log of this home, closed at the end."""
     _need_extra()
     from radllama.home import find_home
     from radllama.server.audit import AuditLog

@@ -12,9 +12,11 @@ from radllama.server import work
 from radllama.server.access import needs
 from radllama.server.audit import Event
 from radllama.server.errors import ApiError
+from radllama.server.feedback import DraftRow
 from radllama.server.jobs import ImpressionJob, ModelInfo, Result
 from radllama.server.keys import Caller
 from radllama.server.schemas import (
+    AssistantResponse,
     Draft,
     ErrorResponse,
     ImpressionRequest,
@@ -26,6 +28,7 @@ from radllama.server.schemas import (
 )
 from radllama.server.service import Service, service_of
 from radllama.server.sse import respond
+from radllama.store.tables import now
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorResponse, "description": "The request cannot be used as it is."},
@@ -63,7 +66,7 @@ async def draft_impression(
 
     async def finish(result: Result) -> ImpressionResponse:
         answer = _answer(identity, result, info, (time.perf_counter() - arrived) * 1000)
-        await _record(service, caller, answer)
+        await _record(service, caller, body, answer)
         return answer
 
     if not body.stream:
@@ -81,6 +84,15 @@ async def draft_impression(
             await pieces.aclose()
 
     return await respond(request, events())
+
+
+@router.get("/v1/assistant", response_model=AssistantResponse, dependencies=[Depends(needs("draft"))])
+async def describe_assistant(service: ServiceHere) -> AssistantResponse:
+    """What is served, and what it can do; nothing is offered that would not work."""
+    info = work.model_info(service)
+    return AssistantResponse(
+        model=info.name, prompt=info.prompt, weights_sha256=info.weights_sha256, abilities=sorted(info.abilities)
+    )
 
 
 @router.get("/healthz")
@@ -124,13 +136,29 @@ def _answer(identity: str, result: Result, info: ModelInfo, total_ms: float) -> 
     )
 
 
-async def _record(service: Service, caller: Caller, answer: ImpressionResponse) -> None:
+async def _record(service: Service, caller: Caller, asked: ImpressionRequest, answer: ImpressionResponse) -> None:
+    row = DraftRow(
+        id=answer.id,
+        made_at=now(),
+        caller=caller.id,
+        findings=asked.findings,
+        indication=asked.indication,
+        comparison=asked.comparison,
+        technique=asked.technique,
+        impressions=[one.impression for one in (answer.draft, *answer.alternatives)],
+        flags=[flag["kind"] for flag in answer.flags],
+        style=asked.style,
+        model=answer.model.name,
+        prompt=answer.model.prompt,
+        weights_sha256=answer.model.weights_sha256,
+        latency_ms=answer.timing.total_ms,
+    )
     facts: dict[str, int | str] = {
         "model": answer.model.name,
         "prompt": answer.model.prompt,
         "flags": len(answer.flags),
     }
-    await work.record(service, Event("draft.make", caller.id, answer.id, facts))
+    await work.record(service, Event("draft.make", caller.id, answer.id, facts), lambda session: session.add(row))
     service.metrics.drafts.inc()
     for flag in answer.flags:
         service.metrics.flags.labels(flag["kind"]).inc()

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 
 import radllama
-from radllama.server import api, openai_api
+from radllama.server import api, feedback_api, openai_api
 from radllama.server.audit import AuditLog, Event
 from radllama.server.batcher import Batcher, Limits
 from radllama.server.errors import add_error_handlers
@@ -15,6 +15,7 @@ from radllama.server.limiter import Limiter
 from radllama.server.logs import open_log
 from radllama.server.metrics import Metrics
 from radllama.server.middleware import Gate, Watch
+from radllama.server.pages import add_pages
 from radllama.server.pool import Pool
 from radllama.server.recorder import Recorder
 from radllama.server.service import Service
@@ -60,7 +61,9 @@ def create_app(
     app.state.service = service
     add_error_handlers(app)
     app.include_router(api.router)
+    app.include_router(feedback_api.router)
     app.include_router(openai_api.router)
+    add_pages(app)
     app.add_middleware(Gate, hosts=hosts)
     app.add_middleware(Watch, log=service.log, metrics=service.metrics)
     return app

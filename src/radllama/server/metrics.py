@@ -19,6 +19,7 @@ class Metrics:
         self.refused = Counter("radllama_refused", "Requests not taken on.", ["reason"], registry=self.registry)
         self.drafts = Counter("radllama_drafts", "Impressions drafted.", registry=self.registry)
         self.flags = Counter("radllama_flags", "Flags raised on drafts.", ["kind"], registry=self.registry)
+        self.verdicts = Counter("radllama_verdicts", "What people decided.", ["verdict"], registry=self.registry)
         self.tokens = Counter("radllama_tokens", "Tokens read and written.", ["kind"], registry=self.registry)
         for name, told, value in (
             ("radllama_queue_waiting", "Requests that wait for a worker.", lambda: batcher.waiting),

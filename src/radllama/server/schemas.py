@@ -97,6 +97,15 @@ class ImpressionResponse(BaseModel):
     timing: Timing
 
 
+class AssistantResponse(BaseModel):
+    """What is served. `abilities`: any of streaming, sampling, library, chat."""
+
+    model: str
+    prompt: str
+    weights_sha256: str
+    abilities: list[str]
+
+
 class ErrorBody(BaseModel):
     """What went wrong, and what to do."""
 
