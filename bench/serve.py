@@ -166,6 +166,8 @@ def main() -> None:
             str(theirs),
             "--device",
             "cpu",
+            "--dtype",
+            "float32",  # the weights lie in bfloat16: the same model as ours only so
         ]
         with served(ours_command, ours, folder, "/readyz"), served(theirs_command, theirs, folder, "/health"):
             result = measure(ours, theirs, str(mini), findings, options)

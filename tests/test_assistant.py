@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from radllama.clinical.check import check
 from radllama.drafting.draft import Drafter
 from radllama.drafting.load import load_drafter
 from radllama.engines import Completion, Sampling
@@ -192,20 +193,27 @@ def test_a_draft_is_linked_to_its_findings_and_flagged_where_it_disagrees() -> N
     draft = "Small right pleural effusion."
     (result,) = run(scripted(draft), impression())
     start = FINDINGS.index("Small")
-    assert result.links == [
+    assert list(result.choices[0].links) == [
         {"impression": (0, len(draft)), "findings": ((start, start + len("Small left pleural effusion.")),)}
     ]
-    assert "side" in {flag["kind"] for flag in result.flags}
-    assert all({"kind", "message", "draft_span", "findings_span"} == flag.keys() for flag in result.flags)
+    assert "side" in {flag["kind"] for flag in result.choices[0].flags}
+    assert all({"kind", "message", "draft_span", "findings_span"} == flag.keys() for flag in result.choices[0].flags)
     (right,) = run(scripted("Small left pleural effusion."), impression())
-    assert right.flags == []
+    assert right.choices[0].flags == ()
+
+
+def test_an_alternative_is_checked_as_the_draft_is(assistant: Assistant) -> None:
+    (result,) = run(assistant, impression(n=5, seed=1))
+    for choice in result.choices:
+        assert list(choice.flags) == [flag.to_json() for flag in check(FINDINGS, choice.text)]
+    assert any(choice.flags for choice in result.choices[1:])
 
 
 def test_links_and_flags_point_into_the_draft_as_it_is_shown() -> None:
     (result,) = run(scripted("No pneumothorax. Small right pleural effusion."), impression(style="numbered"))
     shown = result.choices[0].text
     assert shown == "1. No pneumothorax.\n2. Small right pleural effusion."
-    assert [shown[slice(*one["impression"])] for one in result.links] == [
+    assert [shown[slice(*one["impression"])] for one in result.choices[0].links] == [
         "No pneumothorax.",
         "Small right pleural effusion.",
     ]

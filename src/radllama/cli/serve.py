@@ -29,6 +29,13 @@ def serve(
         Path | None, typer.Option(help="A library of prior reports, to show those that are alike.")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto.")] = "auto",
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            help="transformers, ctranslate2, or ctranslate2-int8 (see docs/engines.md).  "
+            "[default: ctranslate2-int8 for mini, transformers for every other model]"
+        ),
+    ] = None,
     host: Annotated[str, typer.Option(help="The address to listen at; 127.0.0.1 is this machine alone.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen at.")] = 8000,
     database: Database = None,
@@ -60,7 +67,7 @@ def serve(
         host, port, tls_cert, tls_key, tuple(proxy or ()), plain_http, tuple(name.lower() for name in allow_host or ())
     )
     limits = Limits(queue=queue, deadline_s=deadline_s)
-    run_server(Settings(model, device, library, database, workers, limit, limits, exposure))
+    run_server(Settings(model, device, engine, library, database, workers, limit, limits, exposure))
 
 
 @keys_app.command("create")

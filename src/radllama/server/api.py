@@ -16,6 +16,7 @@ from radllama.server.feedback import DraftRow
 from radllama.server.jobs import ImpressionJob, ModelInfo, Result
 from radllama.server.keys import Caller
 from radllama.server.schemas import (
+    Alternative,
     AssistantResponse,
     Draft,
     ErrorResponse,
@@ -123,13 +124,21 @@ async def metrics(service: ServiceHere) -> Response:
 
 
 def _answer(identity: str, result: Result, info: ModelInfo, total_ms: float) -> ImpressionResponse:
-    drafts = [Draft(impression=one.text, finish_reason=one.finish_reason) for one in result.choices]
+    first, *others = [
+        Alternative(
+            impression=one.text,
+            finish_reason=one.finish_reason,
+            links=[SentenceLink(**each) for each in one.links],
+            flags=list(one.flags),
+        )
+        for one in result.choices
+    ]
     return ImpressionResponse(
         id=identity,
-        draft=drafts[0],
-        alternatives=drafts[1:],
-        links=[SentenceLink(**one) for one in result.links],
-        flags=result.flags,
+        draft=Draft(impression=first.impression, finish_reason=first.finish_reason),
+        alternatives=others,
+        links=first.links,
+        flags=first.flags,
         neighbours=[Neighbour(**one) for one in result.neighbours],
         model=ModelUsed(name=info.name, weights_sha256=info.weights_sha256, prompt=info.prompt),
         timing=Timing(total_ms=round(total_ms, 1)),

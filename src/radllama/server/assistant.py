@@ -141,15 +141,23 @@ class Assistant:
             sampling = Sampling(job.max_new_tokens, _ALTERNATIVES_TEMPERATURE, job.seed, samples=job.n - 1)
             drafts += self._drafter.engine.complete([asked.prompt], sampling)[0]
         styled = {render_style(draft.text, job.style): draft for draft in reversed(drafts)}  # the first of equals wins
-        choices = tuple(Choice(text, draft.finish_reason) for text, draft in reversed(styled.items()))
-        first = choices[0].text
+        checker = Checker(job.findings)
+        choices = tuple(
+            Choice(
+                text,
+                draft.finish_reason,
+                links=tuple(
+                    {"impression": one.impression, "findings": one.findings} for one in link(job.findings, text)
+                ),
+                flags=tuple(flag.to_json() for flag in checker.check(text)),
+            )
+            for text, draft in reversed(styled.items())
+        )
         near = self._library.nearest(job.findings, job.neighbours) if self._library and job.neighbours else []
         return Result(
             choices,
             asked.tokens,
             sum(self._drafter.engine.count_tokens(draft.text) for draft in drafts),
-            links=[{"impression": one.impression, "findings": one.findings} for one in link(job.findings, first)],
-            flags=[flag.to_json() for flag in Checker(job.findings).check(first)],
             neighbours=[
                 {"id": one.id, "score": round(one.score, 4), "findings": one.findings, "impression": one.impression}
                 for one in near
@@ -165,10 +173,12 @@ def _continuation(asked: _Asked, job: CompletionJob, drafted: list[Completion]) 
     return Result(tuple(choices), asked.tokens, sum(completion.tokens for completion in drafted))
 
 
-def load_assistant(model: str, device: str = "auto", library: Path | None = None) -> Assistant:
-    """What a worker loads. Raises InputError for what is no model, and no library."""
+def load_assistant(
+    model: str, device: str = "auto", engine: str | None = None, library: Path | None = None
+) -> Assistant:
+    """What a worker loads. Raises InputError for what is no model, no engine for it, and no library."""
     prior = read_library(library) if library else None
-    assistant = Assistant(load_drafter(model, device), hash_weights(model), prior)
+    assistant = Assistant(load_drafter(model, device, engine), hash_weights(model), prior)
     # The first draft of all loads the lexicon and warms the network: no radiologist should wait for that.
     assistant.run([ImpressionJob("The lungs are clear.", max_new_tokens=8)], Silent())
     return assistant

@@ -38,7 +38,6 @@ class CompletionJob:
     seed: int = 0
     n: int = 1
     stop: tuple[str, ...] = ()
-    logprobs: bool = False
 
     @property
     def size(self) -> int:
@@ -52,25 +51,24 @@ Job = ImpressionJob | CompletionJob
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One continuation: its text, why it ended ("stop" or "length"), and log p of each of its tokens, if asked for."""
+    """One continuation: its text, and why it ended ("stop" or "length").
+
+    An impression has its `links` and `flags` beside it, as the JSON values that the API shows.
+    """
 
     text: str
     finish_reason: str
-    logprobs: tuple[tuple[str, float], ...] | None = None
+    links: tuple[dict[str, Any], ...] = ()
+    flags: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a job. The first choice is the draft, the others are alternatives.
-
-    `links`, `flags` and `neighbours` are the JSON values that the API shows beside an impression.
-    """
+    """What became of a job. The first choice is the draft, the others are alternatives."""
 
     choices: tuple[Choice, ...]
     prompt_tokens: int
     completion_tokens: int
-    links: list[dict[str, Any]] = field(default_factory=list)
-    flags: list[dict[str, Any]] = field(default_factory=list)
     neighbours: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -84,7 +82,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What a worker says of its model. `abilities`: any of streaming, sampling, logprobs, chat, library."""
+    """What a worker says of its model. `abilities`: any of streaming, sampling, chat, library."""
 
     name: str
     prompt: str

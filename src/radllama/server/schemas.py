@@ -47,6 +47,13 @@ class ImpressionRequest(Bounded):
     )
 
 
+class SentenceLink(BaseModel):
+    """A sentence of a draft and the sentences of the findings it rests on, as [start, end) character offsets."""
+
+    impression: tuple[int, int]
+    findings: list[tuple[int, int]]
+
+
 class Draft(BaseModel):
     """One draft. `finish_reason` is "length" where it was ended by max_new_tokens."""
 
@@ -54,11 +61,11 @@ class Draft(BaseModel):
     finish_reason: Literal["stop", "length"]
 
 
-class SentenceLink(BaseModel):
-    """A sentence of the draft and the sentences of the findings it rests on, as [start, end) character offsets."""
+class Alternative(Draft):
+    """Another draft of the same findings, with what speaks for and against it."""
 
-    impression: tuple[int, int]
-    findings: list[tuple[int, int]]
+    links: list[SentenceLink]
+    flags: list[dict[str, Any]]
 
 
 class Neighbour(BaseModel):
@@ -85,11 +92,14 @@ class Timing(BaseModel):
 
 
 class ImpressionResponse(BaseModel):
-    """A draft with what speaks for and against it. A radiologist reads, corrects and signs."""
+    """A draft with what speaks for and against it. A radiologist reads, corrects and signs.
+
+    `links` and `flags` are the draft's; each alternative has its own.
+    """
 
     id: str
     draft: Draft
-    alternatives: list[Draft]
+    alternatives: list[Alternative]
     links: list[SentenceLink]
     flags: list[dict[str, Any]]
     neighbours: list[Neighbour]

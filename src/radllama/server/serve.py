@@ -30,6 +30,7 @@ class Settings:
 
     model: str = "mini"
     device: str = "auto"
+    engine: str | None = None
     library: Path | None = None
     database: str | None = None
     workers: int = 1
@@ -47,7 +48,9 @@ def serve(settings: Settings) -> None:
             has_keys = bool(list_keys(session))
         exposure.check(has_keys)
         audit = AuditLog(store, home)
-        pool = Pool(Spec(load_assistant, (settings.model, settings.device, settings.library)), settings.workers)
+        pool = Pool(
+            Spec(load_assistant, (settings.model, settings.device, settings.engine, settings.library)), settings.workers
+        )
         log = open_log()
         hosts = None if not exposure.is_loopback and not exposure.hosts else LOOPBACK | set(exposure.hosts)
         app = create_app(pool, store, audit, settings.limits, settings.limit, hosts, log)

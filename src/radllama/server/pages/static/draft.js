@@ -67,18 +67,24 @@ function present(answer, findings) {
   setState("draft");
   $("ask").hidden = true;
   $("again").hidden = $("shown-findings").hidden = $("acts").hidden = false;
-  choose(0);
   const others = answer.alternatives.map((one, at) => {
     const item = document.createElement("li");
     const button = document.createElement("button");
     button.type = "button";
-    button.append(key(at + 1), ` ${one.impression}`);
+    button.append(key(at + 1), ` ${one.impression} `);
+    if (one.flags.length) {
+      const flagged = document.createElement("span");
+      flagged.className = "badge bad";
+      flagged.textContent = one.flags.map((flag) => flag.kind).join(", ");
+      button.append(flagged);
+    }
     button.addEventListener("click", () => choose(choice === at + 1 ? 0 : at + 1));
     item.append(button);
     return item;
   });
   $("alternatives").replaceChildren(...others);
   $("alternatives-part").hidden = !others.length;
+  choose(0);
   const neighbours = answer.neighbours.map((one) => {
     const item = document.createElement("li");
     const score = document.createElement("span");
@@ -98,26 +104,25 @@ function present(answer, findings) {
   $("impression-title").focus();
 }
 
-// Links and flags are those of the first draft: an alternative is shown without them, and says so.
 function choose(number) {
   choice = number;
-  const first = number === 0;
-  const text = first ? current.draft.impression : current.alternatives[number - 1].impression;
-  const links = first ? current.links : [];
-  const flags = first ? current.flags : [];
+  const { links, flags } = number ? current.alternatives[number - 1] : current;
+  const text = number ? current.alternatives[number - 1].impression : current.draft.impression;
+  [...$("alternatives").querySelectorAll("button")].forEach((one, at) => one.setAttribute("aria-pressed", at + 1 === number));
   const drafted = show($("impression"), text, [...links.map((l) => l.impression), ...flags.map((f) => f.draft_span ?? [0, 0])]);
   const sources = links.flatMap((link) => link.findings);
   const found = show($("shown-findings"), current.findings, [...sources, ...flags.map((f) => f.findings_span ?? [0, 0])]);
   let at = 0;
   links.forEach((link, number) => {
     const mine = drafted(number);
-    const theirs = link.findings.flatMap(() => found(at++));
+    const rests = link.findings.map(() => found(at++));
+    const theirs = rests.flat();
     mine.forEach((node) => node.classList.add("sentence", ...(link.findings.length ? [] : ["unlinked"])));
     if (!mine.length) return;
     mine[0].tabIndex = 0;
     mine[0].setAttribute("role", "note");
-    mine[0].setAttribute("aria-label", `${mine.map((node) => node.textContent).join("")} ${
-      theirs.length ? `Rests on: ${theirs.map((node) => node.textContent).join(" ")}` : "Rests on no single sentence of the findings."}`);
+    mine[0].setAttribute("aria-label", `${words(mine)} ${
+      rests.length ? `Rests on: ${rests.map(words).join(" ")}` : "Rests on no single sentence of the findings."}`);
     light(mine, [...mine, ...theirs]);
   });
   $("flags").replaceChildren(...flags.map((flag, number) => {
@@ -132,7 +137,11 @@ function choose(number) {
     return item;
   }));
   $("flags-part").hidden = !flags.length;
-  setState(first ? "draft" : `alternative ${number}, unchecked`);
+  setState(number ? `other draft ${number}` : "draft");
+}
+
+function words(nodes) {
+  return nodes.map((node) => node.textContent).join("");
 }
 
 function light(triggers, places) {
