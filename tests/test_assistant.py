@@ -153,18 +153,27 @@ def test_a_stop_string_ends_a_continuation(assistant: Assistant) -> None:
 @pytest.mark.parametrize("findings", ["...", "--- !!"])
 def test_findings_without_words_are_refused_alone(assistant: Assistant, findings: str) -> None:
     refused, there = assistant.run([impression(findings), impression()], Watching())
-    assert refused == Failure(IMPOSSIBLE, "the findings hold no words; an impression needs findings to rest on")
+    assert refused == Failure(IMPOSSIBLE, "no draft is made: the findings hold no words")
     assert isinstance(there, Result)
     (chat,) = assistant.run([continuation((("user", findings),))], Watching())
     assert isinstance(chat, Failure)
 
 
+def test_what_is_no_report_is_refused_as_the_command_line_refuses_it(assistant: Assistant, drafter: Drafter) -> None:
+    for text in ("Stir butter and sugar until fluffy, then add two eggs.", "Ok"):
+        (refused,) = assistant.run([impression(text)], Watching())
+        assert isinstance(refused, Failure)
+        assert refused.kind == IMPOSSIBLE
+        with pytest.raises(InputError):
+            drafter.draft(text)
+
+
 def test_what_exceeds_the_context_is_refused_and_never_cut(assistant: Assistant) -> None:
-    (refused,) = assistant.run([impression("zebrafinch " * 300)], Watching())
+    (refused,) = assistant.run([impression("The lungs are clear. " * 300)], Watching())
     assert isinstance(refused, Failure)
     assert refused.kind == IMPOSSIBLE
     assert "exceed the model's context of 256" in refused.message
-    assert "zebrafinch" not in refused.message
+    assert "lungs" not in refused.message
 
 
 class Scripted:

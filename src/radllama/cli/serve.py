@@ -75,7 +75,7 @@ def keys_create(
     name: Annotated[str, typer.Argument(help="Whose key it is: a person, a RIS, a script.")],
     scopes: Annotated[
         list[str] | None,
-        typer.Option("--scope", help="draft, feedback, metrics or admin; repeat. [default: draft, feedback]"),
+        typer.Option("--scope", help="draft, feedback or metrics; repeat. [default: draft, feedback]"),
     ] = None,
     database: Database = None,
 ) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from radllama.clinical.check import Checker
 from radllama.clinical.links import link
-from radllama.drafting.draft import Drafter
+from radllama.drafting.draft import NO_FINDINGS, REFUSALS, Drafter
 from radllama.drafting.load import load_drafter
 from radllama.drafting.style import render_style
 from radllama.engines import Completion, Sampling
@@ -100,8 +100,8 @@ class Assistant:
         if isinstance(job, CompletionJob) and isinstance(job.prompt, str):
             return job.prompt
         findings = job.findings if isinstance(job, ImpressionJob) else job.prompt[-1][1]
-        if not words(findings):
-            raise InputError("the findings hold no words; an impression needs findings to rest on")
+        if reason := self._drafter.vocabulary.why_abstain(findings) if words(findings) else NO_FINDINGS:
+            raise InputError(f"no draft is made: {REFUSALS[reason]}")
         return self._drafter.prompt.render(findings, job.indication if isinstance(job, ImpressionJob) else "")
 
     def _complete(self, asked: dict[int, _Asked], channel: Channel) -> dict[int, list[Completion]]:

@@ -17,7 +17,6 @@ SCOPES = {
     "draft": "draft impressions, and use the OpenAI-compatible paths",
     "feedback": "accept, edit and reject drafts, and see the drift page",
     "metrics": "read /metrics",
-    "admin": "swap the model",
 }
 _NAME = re.compile(r"[\w .@+-]{1,100}")
 _PREFIX = "radllama"

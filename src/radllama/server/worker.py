@@ -26,23 +26,27 @@ def work(pipe: Connection, load: Load, arguments: tuple[Any, ...]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     try:
-        backend = load(*arguments)
-    except InputError as error:
-        pipe.send(("unfit", str(error)))
-        return
-    except Exception as error:
-        pipe.send(("unfit", f"the model cannot be loaded: {describe(error)}"))
-        return
-    pipe.send(("ready", backend.info))
-    dropped: set[int] = set()
-    try:
-        while True:
-            kind, payload = pipe.recv()
-            if kind == "batch":
-                dropped.clear()
-                pipe.send(("done", _run(backend, payload, pipe, dropped)))
+        try:
+            backend = load(*arguments)
+        except InputError as error:
+            pipe.send(("unfit", str(error)))
+            return
+        except Exception as error:
+            pipe.send(("unfit", f"the model cannot be loaded: {describe(error)}"))
+            return
+        pipe.send(("ready", backend.info))
+        _serve(backend, pipe)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         os._exit(0)  # the server is gone: nothing to tidy, and threads of native code need not be asked
+
+
+def _serve(backend: Backend, pipe: Connection) -> None:
+    dropped: set[int] = set()
+    while True:
+        kind, payload = pipe.recv()
+        if kind == "batch":
+            dropped.clear()
+            pipe.send(("done", _run(backend, payload, pipe, dropped)))
 
 
 def describe(error: BaseException) -> str:

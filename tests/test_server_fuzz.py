@@ -1,0 +1,100 @@
+"""The whole server under requests that nobody would send: no 500, no hang, and no word of them in its traces."""
+
+import socket
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
+from servers import CANARY, Running, running
+
+from radllama.server.audit import AuditLog
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running(tmp_path_factory.mktemp("home"), deadline_s=20) as one:
+        yield one
+
+
+MODES = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]
+
+
+@pytest.mark.parametrize("mode", MODES, ids=["allowed", "forbidden"])
+def test_what_the_description_allows_and_what_it_forbids_gives_no_500(server: Running, mode: GenerationMode) -> None:
+    seen: Counter[int] = Counter()
+    described: Any = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
+    for operation in described.get_all_operations():
+
+        @settings(
+            max_examples=15,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=operation.ok().as_strategy(generation_mode=mode))
+        def ask(case: Any) -> None:
+            answer = case.call(timeout=30)
+            seen[answer.status_code] += 1
+            assert answer.status_code < 500
+            if answer.status_code >= 400 and case.method != "HEAD":
+                assert list(answer.json()) == ["error"]
+
+        with suppress(Unsatisfiable):  # a path that takes nothing forbids nothing
+            ask()
+    assert seen.total() > 50
+    assert server.client.get("/readyz").status_code == 200
+
+
+SENT: list[tuple[str, str, dict[str, Any]]] = [
+    ("POST", "/v1/impressions", {"json": {"findings": CANARY}}),
+    ("POST", "/v1/impressions", {"json": {"findings": f"raise {CANARY}", "indication": CANARY}}),
+    ("POST", "/v1/impressions", {"json": {"findings": f"spell {CANARY}", "stream": True}}),
+    ("POST", "/v1/impressions", {"json": {"findings": f"raise {CANARY}", "stream": True}}),
+    ("POST", "/v1/impressions", {"json": {"findings": "x", CANARY: CANARY}}),
+    ("POST", "/v1/impressions", {"content": f'{{"findings": "{CANARY}'}),
+    ("POST", f"/v1/impressions?findings={CANARY}", {"json": {"findings": ""}}),
+    ("POST", f"/v1/impressions/{CANARY}/verdict", {"json": {"verdict": "accepted", "person": "A"}}),
+    ("POST", "/v1/completions", {"json": {"model": "one", "prompt": f"raise {CANARY}"}}),
+    ("POST", "/v1/completions", {"json": {"model": CANARY, "prompt": CANARY}}),
+    ("POST", "/v1/chat/completions", {"json": {"model": "one", "messages": [{"role": "user", "content": CANARY}]}}),
+    ("POST", "/v1/chat/completions", {"json": {"model": "one", "messages": [{"role": CANARY, "content": CANARY}]}}),
+    ("GET", f"/{CANARY}?{CANARY}", {"headers": {CANARY: CANARY, "Cookie": CANARY, "Referer": f"http://{CANARY}"}}),
+    ("GET", f"/static/{CANARY}", {}),
+    ("GET", f"/v1/models/{CANARY}", {"headers": {"Authorization": f"Bearer {CANARY}"}}),
+    ("GET", "/healthz", {"headers": {"Host": CANARY}}),
+]
+
+
+def test_marked_text_sent_through_every_path_is_in_no_trace(
+    server: Running, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for method, path, options in SENT:
+        answer = server.client.request(method, path, **options)
+        if answer.status_code >= 400:
+            assert CANARY not in answer.text
+        assert not any(CANARY in value for value in answer.headers.values())
+    # A worker that dies of it, twice.
+    assert server.client.post("/v1/impressions", json={"findings": "die", "indication": CANARY}).status_code == 500
+    with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2]))) as raw:
+        raw.sendall(f"GET / HTTP/1.1\r\nContent-Length: {CANARY}\r\n\r\n".encode())
+        answer_to_no_http = raw.recv(4096).decode()
+    assert " 400 " in answer_to_no_http
+    assert CANARY not in answer_to_no_http
+    assert CANARY not in server.log.getvalue()
+    assert CANARY not in server.client.get("/metrics").text
+    told = capfd.readouterr()
+    assert CANARY not in told.out + told.err
+    assert isinstance(server.audit, AuditLog)
+    assert server.audit.verify() > 0
+    with server.store.read() as session:
+        rows = session.connection().exec_driver_sql("SELECT * FROM audit_entries").all()
+    assert CANARY not in str(rows)
