@@ -2,15 +2,20 @@
 
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from servers import CANARY
 from sqlalchemy import text
 
 from radllama.cli import main
+from radllama.files import read_jsonl
 from radllama.home import find_home
+from radllama.server.feedback import Decision, DraftRow, decide
 from radllama.server.keys import find_caller
 from radllama.store.store import open_store
+from radllama.store.tables import now
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -100,3 +105,41 @@ def test_the_database_can_be_named_in_the_environment(
         assert session.execute(text("SELECT name FROM api_keys")).scalars().all() == ["ris"]
     store.close()
     assert not (home / "radllama.sqlite3").exists()
+
+
+def test_feedback_is_exported_as_a_dataset_and_removed(run: Run, home: Path, tmp_path: Path) -> None:
+    store = open_store(None, home)
+    with store.write() as session:
+        for number in range(12):
+            session.add(
+                DraftRow(
+                    id=f"imp-{number}",
+                    made_at=now() - timedelta(days=number // 10),
+                    caller="local",
+                    findings=f"Small left effusion of {number} cm. {CANARY}",
+                    indication="",
+                    comparison="",
+                    technique="",
+                    impressions=["Small effusion."],
+                    flags=[],
+                    style="house",
+                    model="mini@1",
+                    prompt="plain@1",
+                    weights_sha256="",
+                    latency_ms=1.0,
+                )
+            )
+        session.flush()
+        for number in range(10):
+            decide(session, f"imp-{number}", Decision("edited", "A", impression="Small left effusion."), "local")
+    store.close()
+    out = tmp_path / "data"
+    code, told, err = run("feedback", "export", "--out", str(out))
+    assert code == 0
+    assert CANARY not in told + err
+    rows = [row for path in out.glob("*.jsonl") for _, row in read_jsonl(path)]
+    assert {row["id"]: row["impression"] for row in rows} == {f"imp-{n}": "Small left effusion." for n in range(10)}
+    today = f"{now():%Y-%m-%d}"
+    assert run("feedback", "purge", "--before", today)[1] == "2 drafts removed\n"
+    assert run("feedback", "export", "--out", str(tmp_path / "none"), "--since", "2100-01-01")[0] == 2
+    assert run("audit", "verify")[1] == "1 entries, unbroken\n"

@@ -20,6 +20,9 @@ $("accept").addEventListener("click", accept);
 $("edit").addEventListener("click", edit);
 $("reject").addEventListener("click", reject);
 $("show-neighbours").addEventListener("click", toggleNeighbours);
+$("reject-dialog").addEventListener("close", (event) => {
+  if (event.target.returnValue) decide({ verdict: "rejected", reason: event.target.returnValue });
+});
 document.addEventListener("keydown", onKey);
 start();
 
@@ -171,12 +174,8 @@ function edit() {
 
 function reject() {
   if (!current || decided) return;
-  const dialog = $("reject-dialog");
-  dialog.returnValue = "";
-  dialog.addEventListener("close", () => {
-    if (dialog.returnValue) decide({ verdict: "rejected", reason: dialog.returnValue });
-  }, { once: true });
-  dialog.showModal();
+  $("reject-dialog").returnValue = "";
+  $("reject-dialog").showModal();
 }
 
 async function decide(verdict) {
