@@ -79,7 +79,7 @@ def test_the_run_file_tells_how_was_voted(drafter: VotingDrafter, reports_file: 
     told = {
         "neighbours": 30,
         "mentions": 0.92,
-        "reports": 0.98,
+        "reports": 0.97,
         "checks": True,
         "utility": "rouge1",
         "samples": 3,

@@ -50,7 +50,7 @@ class Voting:
 
     neighbours: int = NEIGHBOURS
     mentions: float = 0.92
-    reports: float = 0.98
+    reports: float = 0.97
     checks: bool = True
     utility: str = "rouge1"
 
