@@ -5,6 +5,7 @@ import random
 from pathlib import Path
 
 import pytest
+from command import Run, make_run
 from hypothesis import settings
 from servers import serve, served_model  # noqa: F401  (fixtures)
 from stores import database, home, postgres, store  # noqa: F401  (fixtures)
@@ -97,3 +98,9 @@ def lively_base(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> Pa
     tokenizer.save_pretrained(folder)
     write_prompt(make_prompt("plain"), folder)
     return folder
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run `radllama` with these arguments in this process."""
+    return make_run(monkeypatch, capfd)

@@ -14,10 +14,11 @@ import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import yaml
+from command import CANARY, Done, Run
 from departments import make_department
 from processes import start
 
@@ -27,36 +28,6 @@ from radllama.files import read_json, read_jsonl, write_jsonl
 from radllama.model import load_base, save_model
 from radllama.prompt import make_prompt
 from radllama.report import Report
-
-CANARY = "zebrafinch"  # stands in every findings text here, and must stand in no message
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Done]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Run `radllama` with these arguments in this process."""
-
-    def call(*arguments: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["radllama", *map(str, arguments)])
-        capfd.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        out, err = capfd.readouterr()
-        assert CANARY not in err
-        return Done(code, out, err)
-
-    return call
 
 
 def main_in_a_process(folder: Path, arguments: list[str], file_limit: int | None = None) -> None:

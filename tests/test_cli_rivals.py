@@ -1,52 +1,21 @@
 """The command line of rivals: a researcher's road from a library to a table, and every mistake in one line."""
 
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
+from command import CANARY, Done, Run
 from conftest import make_reports
 from endpoints import ModelServer, serve
 from hub_models import tiny_models
 
-from radllama.cli import main
 from radllama.cli.rivals import parse_fields
 from radllama.dataset.build import build_dataset
 from radllama.errors import InputError
 from radllama.files import read_json, read_jsonl, write_jsonl
 from radllama.model import load_model
-
-CANARY = "zebrafinch"
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Done]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Run `radllama` with these arguments in this process."""
-
-    def call(*arguments: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["radllama", *map(str, arguments)])
-        capfd.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        out, err = capfd.readouterr()
-        assert CANARY not in err
-        return Done(code, out, err)
-
-    return call
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +133,7 @@ def test_mistakes_are_one_line(run: Run, server: ModelServer, models: dict[str, 
     assert "--base-url is for an endpoint; add --engine openai" in last_line(run(*one, *url))
     assert "--offline is for an endpoint" in last_line(run(*one, "--offline"))
     assert "--shots shows prior reports; give their --library" in last_line(run(*one, "--shots", 2))
-    assert "or --shots N, examples to show" in last_line(run(*one, "--library", data))
+    assert "build it with `radllama library build`" in last_line(run(*one, "--library", data))
     told = last_line(run(*one, "--library", data, "--consensus", 5, "--shots", 2))
     assert "--consensus asks no model; leave out" in told
     assert "name it with --cassette" in last_line(run(*one, "--engine", "openai", *url, "--offline"))

@@ -1,15 +1,13 @@
 """`radllama keys` and `radllama audit` as a keeper of the assistant types them."""
 
-import sys
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from command import Run
 from servers import CANARY
 from sqlalchemy import text
 
-from radllama.cli import main
 from radllama.files import read_jsonl
 from radllama.home import find_home
 from radllama.server.feedback import Decision, DraftRow, decide
@@ -17,26 +15,13 @@ from radllama.server.keys import find_caller
 from radllama.store.store import open_store
 from radllama.store.tables import now
 
-Run = Callable[..., tuple[int, str, str]]
-
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], home: Path) -> Run:
-    """Run `radllama` with these arguments in a home of its own: its exit code, stdout and stderr."""
+def run(run: Run, monkeypatch: pytest.MonkeyPatch, home: Path) -> Run:
+    """Run `radllama` in a home of its own."""
     monkeypatch.setenv("RADLLAMA_HOME", str(home))
     monkeypatch.delenv("RADLLAMA_DATABASE", raising=False)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["radllama", *arguments])
-        capfd.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        return code, *capfd.readouterr()
-
-    return call
+    return run
 
 
 def test_a_new_key_is_printed_alone_and_opens(run: Run, home: Path) -> None:
