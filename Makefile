@@ -10,7 +10,7 @@ OPENI  ?= indiana_reports.csv
 CHEXPERT ?= chexpert_findings_labels.csv
 RUNS   ?= runs
 
-.PHONY: help setup demo test check format mini bench bench-startup bench-draft bench-data bench-train bench-mini bench-dev-split bench-label bench-check bench-serve clean
+.PHONY: help setup demo test check format mini openi bench bench-startup bench-draft bench-data bench-train bench-mini bench-dev-split bench-label bench-check bench-serve clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -50,7 +50,6 @@ mini: $(VENV)/.core  ## Train the embedded model anew: make mini OPENI=reports.c
 	$(BIN)/radllama train recipes/mini.yaml --data $(RUNS)/openi --out $(RUNS)/mini --resume
 	$(BIN)/python scripts/ship_mini.py --run $(RUNS)/mini --data $(RUNS)/openi
 
-.PHONY: openi
 openi: $(VENV)/.core  ## OpenI's whole table, from the raw collection: make openi OPENI=reports.csv
 	$(BIN)/python bench/openi.py --openi $(OPENI) --out $(RUNS)/openi-table
 

@@ -223,7 +223,7 @@ def test_an_empty_draft_scores_zero_and_is_counted(tmp_path: Path) -> None:
 
 
 def test_drafts_of_training_reports_are_refused(files: list[Path], data: Path) -> None:
-    write_jsonl(data / "train.jsonl", [{"id": "r7", "findings": "Stone.", "impression": "Stone."}])
+    write_jsonl(data / "train.jsonl", [{"id": "r7", "findings": REPORTS[7][0], "impression": "Stone."}])
     with pytest.raises(InputError, match="scores on training reports flatter"):
         compare(files, train=data)
 
