@@ -293,8 +293,7 @@ def add_prior(findings: str, impression: str, rng: random.Random) -> str | None:
         head, body = re.fullmatch(r"(\d\.\s*)?(.*)", parts[i], re.S).groups()  # type: ignore[union-attr]
         parts[i] = (head or "") + rng.choice(_WORDS["prior_prefixes"]) + body[:1].lower() + body[1:]
         return " ".join(parts)
-    numbered = parts[:1] and re.match(r"\d\.", parts[0])
-    return _join([*parts, ("9. " if numbered else "") + rng.choice(_WORDS["priors"])])
+    return _append(parts, rng.choice(_WORDS["priors"]))
 
 
 _ADVISES = re.compile(
@@ -308,9 +307,13 @@ def add_recommendation(findings: str, impression: str, rng: random.Random) -> st
     """Advice, where neither section gives any."""
     if _ADVISES.search(findings) or _ADVISES.search(impression):
         return None
-    parts = sentences(impression)
+    return _append(sentences(impression), rng.choice(_WORDS["advice"]))
+
+
+def _append(parts: list[str], sentence: str) -> str:
+    """The sentences and one more, with a number where the first has one (`_join` counts anew)."""
     numbered = parts[:1] and re.match(r"\d\.", parts[0])
-    return _join([*parts, ("9. " if numbered else "") + rng.choice(_WORDS["advice"])])
+    return _join([*parts, ("9. " if numbered else "") + sentence])
 
 
 def break_form(findings: str, impression: str, rng: random.Random) -> str | None:

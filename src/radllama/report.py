@@ -45,30 +45,40 @@ def parse_id(row: dict[str, Any], where: str) -> str:
     return identity
 
 
+def parse_text(row: dict[str, Any], field: str, where: str) -> str:
+    """A section in one object of a `.jsonl` file; absent and null are empty. Raises InputError for what is no text."""
+    value = row.get(field) or ""
+    if not isinstance(value, str):
+        raise InputError(f'{where}: "{field}" must be text, found a {type(value).__name__}')
+    if not is_unicode(value):
+        raise InputError(f'{where}: "{field}" holds half a surrogate pair, which is no character; correct it')
+    return value
+
+
 def parse_report(row: dict[str, Any], where: str) -> Report:
     """A Report from one object of a `.jsonl` file; unknown keys are ignored, absent sections are empty.
 
     `where` ("file:line") goes into the InputError that a missing id or a value of a wrong type raises.
     """
     identity = parse_id(row, where)
-    values = {name: row.get(name) or "" for name in _TEXT_FIELDS}
-    for name, value in values.items():
-        if not isinstance(value, str):
-            raise InputError(f'{where}: "{name}" must be text, found a {type(value).__name__}')
-        if not is_unicode(value):
-            raise InputError(f'{where}: "{name}" holds half a surrogate pair, which is no character; correct it')
+    values = {name: parse_text(row, name, where) for name in _TEXT_FIELDS}
     patient = row.get("patient_id")
     return Report(id=identity, patient_id=None if patient is None else str(patient), **values)
 
 
 def read_reports(path: Path) -> Iterator[Report]:
     """Stream the reports of a `.jsonl` file. Raises InputError at a bad line or an id seen before."""
+    for where, _, row in read_identified(path):
+        yield parse_report(row, where)
+
+
+def read_identified(path: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Stream ("file:line", id, object) of a `.jsonl` file. Raises InputError at a bad line or an id seen before."""
     seen: dict[str, int] = {}
     for number, row in read_jsonl(path):
-        report = parse_report(row, f"{path}:{number}")
-        if report.id in seen:
-            raise InputError(
-                f"{path}:{number}: id {report.id!r} already stands on line {seen[report.id]}; ids must be unique"
-            )
-        seen[report.id] = number
-        yield report
+        where = f"{path}:{number}"
+        identity = parse_id(row, where)
+        if identity in seen:
+            raise InputError(f"{where}: id {identity!r} already stands on line {seen[identity]}; ids must be unique")
+        seen[identity] = number
+        yield where, identity, row

@@ -7,9 +7,8 @@ from typing import Any
 
 from radllama.clinical.check import check
 from radllama.errors import InputError
-from radllama.files import read_jsonl, write_jsonl
-from radllama.report import parse_id
-from radllama.text import is_unicode
+from radllama.files import write_jsonl
+from radllama.report import parse_text, read_identified
 
 
 def check_file(drafts: Path, out: Path) -> Counter[str]:
@@ -27,13 +26,7 @@ def check_file(drafts: Path, out: Path) -> Counter[str]:
 
 
 def _check_rows(drafts: Path, counts: Counter[str]) -> Iterator[dict[str, Any]]:
-    seen: dict[str, int] = {}
-    for number, row in read_jsonl(drafts):
-        where = f"{drafts}:{number}"
-        identity = parse_id(row, where)
-        if identity in seen:
-            raise InputError(f"{where}: id {identity!r} already stands on line {seen[identity]}; ids must be unique")
-        seen[identity] = number
+    for where, _, row in read_identified(drafts):
         findings, draft = (_text(row, field, where) for field in ("findings", "draft"))
         abstained = not draft and row.get("finish_reason", "stop") not in ("stop", "length")
         flags = [] if abstained else check(findings, draft)
@@ -42,7 +35,7 @@ def _check_rows(drafts: Path, counts: Counter[str]) -> Iterator[dict[str, Any]]:
         counts["flagged"] += bool(flags)
         counts.update({flag.kind for flag in flags})
         yield {**row, "flags": [flag.to_json() for flag in flags]}
-    if not seen:
+    if not counts["drafts"]:
         raise InputError(f"{drafts}: holds no line; one JSON object a draft is expected")
 
 
@@ -51,9 +44,4 @@ def _text(row: dict[str, Any], field: str, where: str) -> str:
         raise InputError(
             f'{where}: has no "{field}"; a line needs id, findings and draft, as `radllama draft` writes it'
         )
-    text = row[field] or ""
-    if not isinstance(text, str):
-        raise InputError(f'{where}: "{field}" must be text, found a {type(text).__name__}')
-    if not is_unicode(text):
-        raise InputError(f'{where}: "{field}" holds half a surrogate pair, which is no character; correct it')
-    return text
+    return parse_text(row, field, where)

@@ -13,9 +13,8 @@ from typing import Any
 from radllama.clinical.lexicon import OBSERVATIONS
 from radllama.clinical.read import Mention, Reading, Span, read
 from radllama.errors import InputError
-from radllama.files import read_jsonl, write_jsonl
-from radllama.report import parse_id
-from radllama.text import is_unicode
+from radllama.files import write_jsonl
+from radllama.report import parse_text, read_identified
 
 _STRENGTH = {1: 2, -1: 1, 0: 0}
 
@@ -85,25 +84,15 @@ def label_file(reports: Path, out: Path, field: str = "findings") -> dict[str, i
 
 
 def _label_rows(reports: Path, field: str, counts: dict[str, int]) -> Iterator[dict[str, Any]]:
-    seen: dict[str, int] = {}
     any_field = False
-    for number, row in read_jsonl(reports):
-        where = f"{reports}:{number}"
-        identity = parse_id(row, where)
-        if identity in seen:
-            raise InputError(f"{where}: id {identity!r} already stands on line {seen[identity]}; ids must be unique")
-        seen[identity] = number
+    for where, identity, row in read_identified(reports):
         any_field |= field in row
-        text = row.get(field) or ""
-        if not isinstance(text, str):
-            raise InputError(f'{where}: "{field}" must be text, found a {type(text).__name__}')
-        if not is_unicode(text):
-            raise InputError(f'{where}: "{field}" holds half a surrogate pair, which is no character; correct it')
+        text = parse_text(row, field, where)
         counts["reports"] += 1
         counts["empty"] += not text.strip()
         labels = label(text)
         yield {"id": identity, "labels": labels.values, "spans": [one.to_json() for one in labels.evidence]}
-    if not seen:
+    if not counts["reports"]:
         raise InputError(f"{reports}: holds no line; one JSON object a report is expected")
     if not any_field:
         raise InputError(f'{reports}: no line has "{field}"; name the section with --field')
