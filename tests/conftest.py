@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from command import Run, make_run
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from servers import serve, served_model  # noqa: F401  (fixtures)
 from stores import database, home, postgres, store  # noqa: F401  (fixtures)
 
@@ -18,7 +18,7 @@ from radllama.report import Report
 # No test may reach the network beyond this machine; read once, when a test file imports transformers.
 os.environ["HF_HUB_OFFLINE"] = "1"
 # An example that waits for a library, or for a busy machine, is no failure.
-settings.register_profile("patient", deadline=None)
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
 
