@@ -30,10 +30,11 @@ LAYERS = [
     "dataset drafting reports.headings reports.sample_grammar clinical clinical.lexicon clinical.segment "
     "clinical.checks store store.tables store.migrations store.migrations.versions "
     "store.migrations.versions.r0001_keys_and_audit store.migrations.versions.r0002_feedback "
-    "server",
+    "server review",
     "files recipe evaluation.metrics reports.archive reports.fetch engines drafting.batches reports.sections "
     "clinical.context home store.migrate engines.post engines.cassette rivals rivals.tidy evaluation.normality "
     "evaluation.scorers",
+    "review.ratings "
     "engines.openai reports.sample_study clinical.attributes store.migrations.env store.store server.keys "
     "evaluation.bertscore",
     "report run prompt dataset.splits training.scratch training.checkpoint reports.sample clinical.read server.audit "
