@@ -22,6 +22,8 @@ HEAVY = {
     "bitsandbytes",
     "sacrebleu",
     "bert_score",
+    "scipy",
+    "statsmodels",
 }
 
 # Bottom to top. A module may import those of lower rows, never of its own row or a higher one.
@@ -30,13 +32,13 @@ LAYERS = [
     "dataset drafting reports.headings reports.sample_grammar clinical clinical.lexicon clinical.segment "
     "clinical.checks store store.tables store.migrations store.migrations.versions "
     "store.migrations.versions.r0001_keys_and_audit store.migrations.versions.r0002_feedback "
-    "server review",
+    "server review review.agreement",
     "files recipe evaluation.metrics reports.archive reports.fetch engines drafting.batches reports.sections "
     "clinical.context home store.migrate engines.post engines.cassette rivals rivals.tidy evaluation.normality "
-    "evaluation.scorers",
+    "evaluation.scorers review.agreement.answers",
     "review.ratings "
     "engines.openai reports.sample_study clinical.attributes store.migrations.env store.store server.keys "
-    "evaluation.bertscore",
+    "evaluation.bertscore review.agreement.chance review.agreement.icc",
     "report run prompt dataset.splits training.scratch training.checkpoint reports.sample clinical.read server.audit "
     "engines.streaming",
     "vote wording library.index",
