@@ -18,8 +18,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from radllama.engines.convert import convert
 from radllama.engines.source import hash_source
-from radllama.files import write_folder_aside
+from radllama.files import read_json, write_folder_aside, write_json
 from radllama.model import EMBEDDED
+from radllama.run import RUN_FILE
+from radllama.weights import PINS, hash_weights
 
 MINI = Path(__file__).parents[1] / "src" / "radllama" / "models" / "mini"
 CARD = Path(__file__).with_name("mini_card.md.j2")
@@ -50,8 +52,10 @@ def ship(run: Path) -> None:
     MINI.mkdir(parents=True)
     AutoModelForCausalLM.from_pretrained(run, dtype=torch.bfloat16).save_pretrained(MINI)
     AutoTokenizer.from_pretrained(run).save_pretrained(MINI)
-    for name in ("prompt.json", "vocabulary.json", "run.json"):
+    for name in ("prompt.json", "vocabulary.json"):
         shutil.copy(run / name, MINI / name)
+    # What is shipped is rounded, so that its hash is another than the run's.
+    write_json(MINI / RUN_FILE, {**read_json(run / RUN_FILE), PINS: hash_weights(MINI)})
     with write_folder_aside(MINI / "ctranslate2-int8") as aside:
         convert(EMBEDDED, "int8", hash_source(MINI), aside)
     for path in (path for path in MINI.rglob("*") if path.is_file()):

@@ -41,7 +41,7 @@ LAYERS = [
     "evaluation.bertscore review.agreement.chance review.agreement.icc",
     "report run prompt dataset.splits training.scratch training.checkpoint reports.sample clinical.read server.audit "
     "engines.streaming",
-    "vote wording library.index",
+    "vote wording library.index weights",
     "library.library",
     "library",
     "library.consensus",

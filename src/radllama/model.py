@@ -14,6 +14,7 @@ from radllama.errors import InputError
 from radllama.files import read_json
 from radllama.prompt import PROMPT_FILE, Prompt, make_prompt, read_prompt, write_prompt
 from radllama.run import RUN_FILE, read_run
+from radllama.weights import check_base_weights, check_weights
 
 EMBEDDED = "mini"
 SETTINGS_FILE = "recipe.json"  # what an unfinished run was started with; gone when it has finished
@@ -34,8 +35,8 @@ class Model:
 def load_model(name: str = EMBEDDED, device: str = "auto") -> Model:
     """The model of a run folder, a model folder, a hub name, or `mini`; float32 on a CPU, bfloat16 on a GPU.
 
-    Raises InputError for what is no finished model, or an adapter whose base is another than the one
-    it was tuned on.
+    Raises InputError for what is no finished model, weights other than those its run file pins, or an adapter whose
+    base is another than the one it was tuned on.
     """
     place = _find_device(device)
     dtype = "float32" if place.type == "cpu" else "bfloat16"
@@ -85,6 +86,17 @@ def model_folder(name: str) -> Path | None:
     return folder
 
 
+def weights_folder(name: str) -> Path | None:
+    """Where a model's weights lie: its folder, or the hub's cache; None for a name that is not in it."""
+    folder = model_folder(name)
+    if folder is not None:
+        return folder
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(name, "config.json")
+    return Path(cached).parent if isinstance(cached, str) else None
+
+
 def load_base(name: str, dtype: str = "float32", four_bit: bool = False) -> tuple[Any, Any]:
     """Weights and tokenizer of a causal language model: `mini`, a folder, or a hub name.
 
@@ -99,6 +111,8 @@ def load_base(name: str, dtype: str = "float32", four_bit: bool = False) -> tupl
     if not sys.stderr.isatty():
         disable_progress_bar()
     folder = model_folder(name)
+    if folder is not None:
+        check_weights(folder)
     source = str(folder or name)
     # Inside a firewall: what lies in the cache loads at once, and a mistyped name is told at once.
     local = {"local_files_only": folder is not None or not hub_answers(), "trust_remote_code": False}
@@ -199,6 +213,9 @@ def _load_adapter(folder: Path, base: str, dtype: str) -> tuple[Any, Any]:
     network, tokenizer = load_base(base, dtype)
     if run and run["base_fingerprint"] != fingerprint(network, run["settings"]["tuning"] == "qlora"):
         raise InputError(f"{folder}: this adapter was tuned on another model than the one now at {base!r}")
+    check_weights(folder)
+    if place := weights_folder(base):
+        check_base_weights(folder, place)
     misfit = f"{folder}: the adapter does not fit its base {base!r}; was it made for another?"
     try:
         with safe_open(folder / _ADAPTER_WEIGHTS, "np") as weights:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from radllama.console import note
 from radllama.engines import NEAR_TIE, Completion, Engine, Sampling
 from radllama.engines.ctranslate2 import CTranslate2Engine
-from radllama.engines.manifest import Manifest, hash_files, is_whole, read_manifest, write_manifest
+from radllama.engines.manifest import MANIFEST_FILE, Manifest, hash_files, is_whole, read_manifest, write_manifest
 from radllama.engines.source import hash_source
 from radllama.engines.transformers import TransformersEngine
 from radllama.errors import InputError
@@ -45,6 +45,9 @@ def converted_folder(name: str, precision: str) -> Path:
         return elsewhere
     # The package is not written to, even where it can be: it is what was installed.
     place = beside if name != EMBEDDED and os.access(folder, os.W_OK) else elsewhere
+    for stale in (beside, elsewhere):
+        if (stale / MANIFEST_FILE).exists():
+            note(f"{stale}: not as it was written, or made of other weights; it is not used")
     note(f"converting {name} for ctranslate2 ({precision}) into {place}; this is done once")
     _remove_left_over(place)
     with write_folder_aside(place) as aside:

@@ -23,7 +23,7 @@ from radllama.engines.transformers import TransformersEngine
 from radllama.errors import InputError
 from radllama.evaluation.metrics import rouge
 from radllama.files import hash_file, write_jsonl
-from radllama.model import SETTINGS_FILE, save_model
+from radllama.model import SETTINGS_FILE, save_model, weights_folder
 from radllama.prompt import make_prompt
 from radllama.recipe import Recipe
 from radllama.report import Report
@@ -39,6 +39,7 @@ from radllama.training.examples import Batches, Encoder
 from radllama.training.learner import Learner
 from radllama.training.processes import Processes
 from radllama.training.start import choose_precision, claim_folder, start_network
+from radllama.weights import BASE_PINS, PINS, hash_weights
 
 _CHECKPOINTS, _BEST = "checkpoints", "best.safetensors"
 _SAVE_EVERY_S = 300
@@ -73,6 +74,9 @@ def train(recipe: Recipe, data: Path, out: Path, resume: bool = False) -> dict[s
         write_vocabulary((report.findings for report in train_reports), out)
     facts = {"data": hashes, **run.train()}
     if processes.first:
+        facts[PINS] = hash_weights(out)
+        if not recipe.scratch and (base := weights_folder(recipe.base)):
+            facts[BASE_PINS] = hash_weights(base)
         write_run(out / RUN_FILE, "train", settings, **facts)
         shutil.rmtree(out / _CHECKPOINTS)
         (out / _BEST).unlink(missing_ok=True)
