@@ -52,8 +52,9 @@ def ship(run: Path) -> None:
     MINI.mkdir(parents=True)
     AutoModelForCausalLM.from_pretrained(run, dtype=torch.bfloat16).save_pretrained(MINI)
     AutoTokenizer.from_pretrained(run).save_pretrained(MINI)
-    for name in ("prompt.json", "vocabulary.json"):
-        shutil.copy(run / name, MINI / name)
+    for name in ("prompt.json", "selection.json", "vocabulary.json"):
+        if (run / name).exists():  # not every prompt sets sentences apart
+            shutil.copy(run / name, MINI / name)
     # What is shipped is rounded, so that its hash is another than the run's.
     write_json(MINI / RUN_FILE, {**read_json(run / RUN_FILE), PINS: hash_weights(MINI)})
     with write_folder_aside(MINI / "ctranslate2-int8") as aside:

@@ -39,7 +39,7 @@ LAYERS = [
     "review.ratings "
     "engines.openai reports.sample_study clinical.attributes store.migrations.env store.store server.keys "
     "evaluation.bertscore review.agreement.chance review.agreement.icc",
-    "report run prompt dataset.splits training.scratch training.checkpoint reports.sample clinical.read server.audit "
+    "report run dataset.splits training.scratch training.checkpoint reports.sample clinical.read server.audit "
     "engines.streaming",
     "vote wording library.index weights",
     "library.library",
@@ -49,12 +49,14 @@ LAYERS = [
     "evaluation.folder evaluation.curve",
     "engines.shared engines.manifest",
     "engines.ctranslate2",
-    "dataset.cleaning dataset.leaks training.packing training.augment model evaluation.drafts reports.phi "
-    "engines.transformers reports.table reports.mimic_cxr clinical.label clinical.observations clinical.checks.rules "
+    "dataset.cleaning dataset.leaks evaluation.drafts reports.phi "
+    "reports.table reports.mimic_cxr clinical.label clinical.observations clinical.checks.rules "
     "clinical.checks.flag",
     "clinical.checks.claims drafting.abstain evaluation.strata evaluation.faithfulness evaluation.label_agreement "
     "evaluation.notes evaluation.prior",
-    "library.habits",
+    "library.habits selection",
+    "prompt",
+    "model training.packing training.augment engines.transformers",
     "library.folder",
     "rivals.question reports.openi training.examples training.start clinical.checks.anchors clinical.checks.negations "
     "clinical.checks.additions clinical.checks.omissions clinical.checks.form",

@@ -14,6 +14,7 @@ from radllama.prompt import (
     read_prompt,
     write_prompt,
 )
+from radllama.selection import Selection
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +118,54 @@ def test_an_end_token_that_a_tokenizer_adds_to_every_text_is_taken_off(tokenizer
 
     ids = encode_prompt(make_prompt("plain"), Ending(), "Clear lungs.")
     assert ids == encode_prompt(make_prompt("plain"), tokenizer, "Clear lungs.")
+
+
+# Sentences set apart
+
+SELECTION = Selection({"topic Pleural Effusion": 4.0, "topic Cardiomegaly": 4.0}, bias=-2.0, least=0.5)
+FINDINGS = "Large heart. Clear lungs.\nSmall effusion."
+
+
+def test_what_will_be_taken_up_stands_last() -> None:
+    text = make_prompt("plain", selection=SELECTION).render(FINDINGS)
+    assert text == "findings: Clear lungs.\nconclude: Large heart. Small effusion.\nimpression:"
+
+
+def test_nothing_to_set_apart_is_said() -> None:
+    prompt = make_prompt("plain", selection=SELECTION)
+    assert prompt.render("Clear lungs.") == "findings: Clear lungs.\nconclude: none\nimpression:"
+    assert prompt.render("Small effusion.") == "findings: none\nconclude: Small effusion.\nimpression:"
+
+
+def test_training_can_say_what_to_set_apart() -> None:
+    text = make_prompt("plain", selection=SELECTION).render(FINDINGS, chosen=[(13, 25)])
+    assert text == "findings: Large heart. Small effusion.\nconclude: Clear lungs.\nimpression:"
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_every_template_shows_what_it_sets_apart_once_and_loses_no_word(template: str) -> None:
+    text = make_prompt(template, indication=True, selection=SELECTION).render(FINDINGS, "Cough")
+    assert all(text.count(sentence) == 1 for sentence in ("Large heart.", "Clear lungs.", "Small effusion.", "Cough"))
+    assert text.index("Clear lungs.") < text.index("Large heart.") < text.index("Small effusion.")
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_training_and_drafting_set_the_same_apart(tokenizer: Any, template: str) -> None:
+    prompt = make_prompt(template, selection=SELECTION)
+    example = encode_example(prompt, tokenizer, FINDINGS, "Effusion.", chosen=SELECTION.choose(FINDINGS))
+    assert example.prompt_ids == encode_prompt(prompt, tokenizer, FINDINGS)
+
+
+def test_the_selection_travels_with_the_model_in_a_file_of_its_own(tmp_path: Path) -> None:
+    prompt = make_prompt("paper", selection=SELECTION)
+    write_prompt(prompt, tmp_path)
+    assert read_prompt(tmp_path) == prompt
+    assert "weights" not in (tmp_path / "prompt.json").read_text()
+    assert prompt.name != make_prompt("paper").name
+
+
+def test_a_broken_selection_is_told(tmp_path: Path) -> None:
+    write_prompt(make_prompt("paper", selection=SELECTION), tmp_path)
+    (tmp_path / "selection.json").write_text("{}")
+    with pytest.raises(InputError, match=r"selection\.json: not a selection"):
+        read_prompt(tmp_path)

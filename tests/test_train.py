@@ -11,16 +11,19 @@ from typing import Any
 
 import pytest
 import torch
+from departments import make_department
 from processes import start
 from safetensors.torch import load_file
 
+from radllama.dataset.build import build_dataset
 from radllama.drafting.load import load_drafter
 from radllama.engines import Sampling
 from radllama.errors import InputError
 from radllama.files import read_json, read_jsonl, write_jsonl
 from radllama.model import load_base, load_model
 from radllama.recipe import Recipe
-from radllama.report import Report
+from radllama.report import Report, read_reports
+from radllama.selection import learn_selection
 from radllama.training.learner import Learner
 from radllama.training.train import train
 
@@ -458,3 +461,26 @@ def test_activation_checkpointing_changes_nothing(tiny_base: Path, dataset: Path
         train(chosen, dataset, tmp_path / name)
     one, other = (load_file(tmp_path / name / "adapter_model.safetensors") for name in ("with", "without"))
     assert all(torch.allclose(one[name], other[name], atol=1e-6) for name in one)
+
+
+# Sentences set apart
+
+
+def test_what_a_run_sets_apart_is_learned_recorded_and_drafted_with(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "reports.jsonl", (report.to_json() for report in make_department()))
+    build_dataset("table", tmp_path / "reports.jsonl", tmp_path / "data", "random:0")
+    chosen = recipe(**{**SCRATCH, "prompt": {"template": "plain", "set_apart": 0.4}, "epochs": 1})
+    train(chosen, tmp_path / "data", tmp_path / "run")
+    prompt = load_drafter(str(tmp_path / "run")).prompt
+    assert prompt.selection == learn_selection(list(read_reports(tmp_path / "data" / "train.jsonl")), 0.4)
+    assert prompt.render("Small left pleural effusion. Clear lungs.") == (
+        "findings: Clear lungs.\nconclude: Small left pleural effusion.\nimpression:"
+    )
+    [(_, line), *_] = read_jsonl(next((tmp_path / "run" / "drafts").iterdir()))
+    assert line["prompt"] == prompt.name == read_json(tmp_path / "run" / "run.json")["prompt"]
+
+
+def test_reports_that_teach_nothing_of_what_to_set_apart_are_refused(dataset: Path, tmp_path: Path) -> None:
+    # In these reports every sentence that asserts something is taken up.
+    with pytest.raises(InputError, match=r"prompt\.set_apart: the training reports teach nothing"):
+        train(recipe(**{**SCRATCH, "prompt": {"template": "plain", "set_apart": 0.4}}), dataset, tmp_path / "run")

@@ -1,15 +1,21 @@
 """Prompts: one rendering for training, drafting and serving, and the token ids that come of it."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from radllama.clinical.read import Span
+from radllama.clinical.segment import find_sentences
 from radllama.errors import InputError
 from radllama.files import read_json, write_json
+from radllama.selection import Selection, parse_selection
 from radllama.text import words
 
 PROMPT_FILE = "prompt.json"
+SELECTION_FILE = "selection.json"
+NOTHING = "none"
 INSTRUCTION = "Derive the impression from findings in the radiology report"
 
 
@@ -19,6 +25,7 @@ class Prompt:
 
     The prompt is `before` + (the indication line) + findings + `after`; the model continues it with
     `completion` and the end token. `indication` says whether the indication, where known, is shown.
+    With a `selection` the sentences that it chooses stand last, after `apart_line`, right before the answer.
     """
 
     template: str
@@ -27,12 +34,29 @@ class Prompt:
     completion: str = "{impression}"
     indication_line: str = "Indication: {indication}\nFindings: "
     indication: bool = False
+    apart_line: str = "\nconclude: "
+    selection: Selection | None = None
 
-    def render(self, findings: str, indication: str = "") -> str:
-        """The text that the model is given for these findings."""
+    def render(self, findings: str, indication: str = "", chosen: Sequence[Span] | None = None) -> str:
+        """The text that the model is given for these findings.
+
+        `chosen`, of a prompt with a selection: the sentences to set apart (`find_sentences`) in place of its own
+        choice. No word of the findings is lost.
+        """
         shown = self.indication and indication.strip()
         line = self.indication_line.replace("{indication}", indication.strip()) if shown else ""
-        return f"{self.before}{line}{findings.strip()}{self.after}"
+        return f"{self.before}{line}{self._arrange(findings, chosen)}{self.after}"
+
+    def _arrange(self, findings: str, chosen: Sequence[Span] | None) -> str:
+        if not self.selection:
+            return findings.strip()
+        if chosen is None:
+            chosen = self.selection.choose(findings)
+        parts: tuple[list[str], list[str]] = ([], [])
+        for start, end in find_sentences(findings):
+            parts[(start, end) in chosen].append(findings[start:end])
+        others, apart = (" ".join(part) or NOTHING for part in parts)
+        return f"{others}{self.apart_line}{apart}"
 
     def render_completion(self, impression: str) -> str:
         """The text that the model is taught to continue with."""
@@ -53,6 +77,7 @@ TEMPLATES = {
         "context. Write a response that appropriately completes the request.\n\n"
         f"### Instruction:\n{INSTRUCTION}\n\n### Input:\n",
         after="\n\n### Response:\n",
+        apart_line="\n\n### To conclude:\n",
     ),
     # The dialogue format that Llama 2's chat models were tuned on; the tokenizer adds the <s>.
     "llama2-chat": Prompt(
@@ -61,6 +86,7 @@ TEMPLATES = {
         f"\n<</SYS>>\n\n{INSTRUCTION}.\n\n",
         after=" [/INST]",
         completion=" {impression}",
+        apart_line="\n\nTo conclude: ",
     ),
     # As few tokens as possible: for models trained on this task alone.
     "plain": Prompt(
@@ -73,25 +99,29 @@ TEMPLATES = {
 }
 
 
-def make_prompt(template: str, indication: bool = False) -> Prompt:
+def make_prompt(template: str, indication: bool = False, selection: Selection | None = None) -> Prompt:
     """The named template, showing the indication or not. Raises InputError for a name that is not there."""
     if template not in TEMPLATES:
         raise InputError(f"no template {template!r}; there are {', '.join(TEMPLATES)}")
-    return replace(TEMPLATES[template], indication=indication)
+    return replace(TEMPLATES[template], indication=indication, selection=selection)
 
 
 def write_prompt(prompt: Prompt, folder: Path) -> None:
     """Write the template into a model's folder, where drafting and serving will read it."""
-    write_json(folder / PROMPT_FILE, asdict(prompt))
+    write_json(folder / PROMPT_FILE, asdict(replace(prompt, selection=None)))
+    if prompt.selection:
+        write_json(folder / SELECTION_FILE, asdict(prompt.selection))
 
 
 def read_prompt(folder: Path) -> Prompt:
     """The template that a model in `folder` was tuned with. Raises InputError when it is broken."""
     path = folder / PROMPT_FILE
     try:
-        return Prompt(**read_json(path))
+        prompt = Prompt(**read_json(path))
     except TypeError:
         raise InputError(f"{path}: not a prompt file; copy it again from the run that made the model") from None
+    selection = folder / SELECTION_FILE
+    return replace(prompt, selection=parse_selection(read_json(selection), selection)) if selection.exists() else prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +135,16 @@ class Example:
         return len(self.prompt_ids) + len(self.completion_ids)
 
 
-def encode_prompt(prompt: Prompt, tokenizer: Any, findings: str, indication: str = "") -> list[int]:
+def encode_prompt(
+    prompt: Prompt, tokenizer: Any, findings: str, indication: str = "", chosen: Sequence[Span] | None = None
+) -> list[int]:
     """Token ids of the prompt, with the tokenizer's begin token if it has one and without an end token.
 
     Raises InputError for findings without a single word: no draft of them would mean anything.
     """
     if not words(findings):
         raise InputError("the findings hold no words; an impression needs findings to rest on")
-    return encode_text(tokenizer, prompt.render(findings, indication))
+    return encode_text(tokenizer, prompt.render(findings, indication, chosen))
 
 
 def encode_text(tokenizer: Any, text: str) -> list[int]:
@@ -124,12 +156,19 @@ def encode_text(tokenizer: Any, text: str) -> list[int]:
     return ids
 
 
-def encode_example(prompt: Prompt, tokenizer: Any, findings: str, impression: str, indication: str = "") -> Example:
+def encode_example(
+    prompt: Prompt,
+    tokenizer: Any,
+    findings: str,
+    impression: str,
+    indication: str = "",
+    chosen: Sequence[Span] | None = None,
+) -> Example:
     """Prompt and completion are encoded apart, so that training sees exactly the ids that drafting sends."""
     completion = tokenizer(prompt.render_completion(impression), add_special_tokens=False, split_special_tokens=True)[
         "input_ids"
     ]
     return Example(
-        prompt_ids=encode_prompt(prompt, tokenizer, findings, indication),
+        prompt_ids=encode_prompt(prompt, tokenizer, findings, indication, chosen),
         completion_ids=[*completion, tokenizer.eos_token_id],
     )

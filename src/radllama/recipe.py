@@ -14,10 +14,11 @@ class _Section(BaseModel):
 
 
 class PromptChoice(_Section):
-    """Which template, and whether it shows the indication where a report has one."""
+    """Which template, whether it shows the indication where a report has one, and what it sets apart."""
 
     template: Literal["paper", "llama2-chat", "plain"] = "paper"
     indication: bool = False
+    set_apart: float | None = Field(None, gt=0, lt=1, description="sentences as likely as this to be taken up")
 
 
 class Lora(_Section):
@@ -55,6 +56,7 @@ class Augment(_Section):
     shuffle: float = Field(0, ge=0, le=1)
     drop: float = Field(0, ge=0, le=1)
     insert: float = Field(0, ge=0, le=1)
+    misplace: float = Field(0, ge=0, le=1, description="share of sentences set apart, or not, against the reference")
 
 
 class Recipe(_Section):

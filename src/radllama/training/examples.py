@@ -6,36 +6,57 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from radllama.clinical.read import Span
+from radllama.clinical.segment import find_sentences
 from radllama.prompt import Example, Prompt, encode_example
 from radllama.recipe import Augment
 from radllama.report import Report
-from radllama.training.augment import COPY_PROMPT, build_pool, make_copy_task, vary
+from radllama.selection import asserting_sentences, find_taken_up
+from radllama.training.augment import build_pool, copy_prompt, make_copy_task, vary
 
 
 class Encoder:
     """Reports -> examples of one prompt and tokenizer; what does not fit the context is dropped, never cut."""
 
-    def __init__(self, prompt: Prompt, tokenizer: Any, context_tokens: int) -> None:
+    def __init__(self, prompt: Prompt, tokenizer: Any, context_tokens: int, misplaced: float = 0.0) -> None:
         self.prompt = prompt
         self._tokenizer = tokenizer
         self._context_tokens = context_tokens
+        self._misplaced = misplaced
+        self._copy_prompt = copy_prompt(prompt)
 
-    def encode(self, report: Report) -> Example | None:
-        """The report as an example, or None when it is too long."""
+    def encode(self, report: Report, signed: bool = False, rng: random.Random | None = None) -> Example | None:
+        """The report as an example, or None when it is too long.
+
+        Where the prompt sets sentences apart, they are those that it would choose itself, or, of a `signed` report,
+        those that its impression takes up; with an `rng`, a share of them misplaced.
+        """
+        chosen = self._find_signed(report, rng) if signed and self.prompt.selection else None
         return self._fit(
-            encode_example(self.prompt, self._tokenizer, report.findings, report.impression, report.indication)
+            encode_example(self.prompt, self._tokenizer, report.findings, report.impression, report.indication, chosen)
         )
 
     def encode_copy_task(self, findings: str, abnormal: str) -> Example | None:
         """A copy task as an example, or None when it is too long."""
-        return self._fit(encode_example(COPY_PROMPT, self._tokenizer, findings, abnormal))
+        chosen = [(start, end) for start, end in find_sentences(findings) if findings[start:end] in abnormal]
+        return self._fit(encode_example(self._copy_prompt, self._tokenizer, findings, abnormal, chosen=chosen))
 
-    def encode_all(self, reports: Sequence[Report]) -> tuple[list[Report], list[Example], Counter[str]]:
+    def encode_all(
+        self, reports: Sequence[Report], signed: bool = False
+    ) -> tuple[list[Report], list[Example], Counter[str]]:
         """The reports that fit, their examples, and how many were dropped by reason."""
-        pairs = [(report, self.encode(report)) for report in reports]
+        pairs = [(report, self.encode(report, signed)) for report in reports]
         fitting = [(report, example) for report, example in pairs if example]
         dropped = Counter({"longer than context_tokens": len(pairs) - len(fitting)})
         return [report for report, _ in fitting], [example for _, example in fitting], +dropped
+
+    def _find_signed(self, report: Report, rng: random.Random | None) -> list[Span]:
+        taken_up = find_taken_up(report.findings, report.impression)
+        if not rng:
+            return taken_up
+        # Drafting chooses wrongly now and then, and the model must bear it.
+        possible = asserting_sentences(report.findings)
+        return [span for span in possible if (span in taken_up) != (rng.random() < self._misplaced)]
 
     def _fit(self, example: Example) -> Example | None:
         return example if len(example) <= self._context_tokens else None
@@ -59,7 +80,7 @@ class Batches:
     ) -> None:
         self._reports, self._examples, self._encoder = reports, examples, encoder
         self._augment = augment
-        self._varies = any((augment.swap_sides, augment.shuffle, augment.drop, augment.insert))
+        self._varies = any((augment.swap_sides, augment.shuffle, augment.drop, augment.insert, augment.misplace))
         self._pool = build_pool(reports) if self._varies or augment.copies else None
         self._batch_size, self._seed = batch_size, seed
         self._epoch_examples = len(reports) + round(augment.copies * len(reports))
@@ -88,5 +109,5 @@ class Batches:
         if index >= len(self._reports):
             example = self._encoder.encode_copy_task(*make_copy_task(self._pool, rng))
         elif self._varies:
-            example = self._encoder.encode(vary(self._reports[index], self._augment, self._pool, rng))
+            example = self._encoder.encode(vary(self._reports[index], self._augment, self._pool, rng), True, rng)
         return example or self._examples[plain]

@@ -9,14 +9,14 @@ from typing import Any
 from radllama.dataset.build import read_split
 from radllama.errors import InputError
 from radllama.model import hub_answers, model_folder
-from radllama.prompt import Example, make_prompt
+from radllama.prompt import Example
 from radllama.recipe import Recipe
 from radllama.report import Report
 from radllama.training.examples import Batches, Encoder
 from radllama.training.footprint import Footprint, measure_footprint, read_config
 from radllama.training.packing import Block, build_blocks
 from radllama.training.scratch import train_tokenizer
-from radllama.training.start import choose_precision
+from radllama.training.start import choose_precision, start_prompt
 
 _GB = 1e9
 # Without a dataset: the paper's prompt and reports of usual length, under Llama 2's tokenizer.
@@ -162,8 +162,8 @@ def _first_batches(recipe: Recipe, data: Path | None) -> Iterator[list[Example]]
         return
     reports = list(read_split(data, "train"))
     tokenizer = _find_tokenizer(recipe, reports)
-    encoder = Encoder(make_prompt(recipe.prompt.template, recipe.prompt.indication), tokenizer, recipe.context_tokens)
-    reports, examples, _ = encoder.encode_all(reports)
+    encoder = Encoder(start_prompt(recipe, reports), tokenizer, recipe.context_tokens, recipe.augment.misplace)
+    reports, examples, _ = encoder.encode_all(reports, signed=True)
     if not examples:
         raise InputError(f"no training report fits context_tokens={recipe.context_tokens}; raise it")
     batches = Batches(reports, examples, encoder, recipe.augment, recipe.batch_size, recipe.seed)

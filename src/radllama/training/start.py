@@ -8,9 +8,11 @@ from radllama.console import note
 from radllama.errors import InputError
 from radllama.files import read_json, write_json
 from radllama.model import SETTINGS_FILE, add_adapter, fingerprint, load_base
+from radllama.prompt import Prompt, make_prompt
 from radllama.recipe import Recipe
 from radllama.report import Report
 from radllama.run import read_run
+from radllama.selection import learn_selection
 from radllama.training.scratch import add_dropout, init_llama, train_tokenizer
 
 
@@ -55,6 +57,17 @@ def start_network(recipe: Recipe, reports: Sequence[Report], precision: str) -> 
         lora = recipe.lora
         network = add_adapter(network, lora.rank, lora.alpha, lora.dropout, lora.targets, recipe.seed)
     return network, tokenizer, base_fingerprint
+
+
+def start_prompt(recipe: Recipe, reports: Sequence[Report]) -> Prompt:
+    """The recipe's prompt; what it sets apart is learned from the training reports."""
+    choice = recipe.prompt
+    if choice.set_apart is None:
+        return make_prompt(choice.template, choice.indication)
+    selection = learn_selection(reports, choice.set_apart)
+    if not selection:
+        raise InputError("prompt.set_apart: the training reports teach nothing of what is taken up; leave it out")
+    return make_prompt(choice.template, choice.indication, selection)
 
 
 def choose_precision(wanted: str) -> str:

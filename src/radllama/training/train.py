@@ -24,7 +24,6 @@ from radllama.errors import InputError
 from radllama.evaluation.metrics import rouge
 from radllama.files import hash_file, write_jsonl
 from radllama.model import SETTINGS_FILE, save_model, weights_folder
-from radllama.prompt import make_prompt
 from radllama.recipe import Recipe
 from radllama.report import Report
 from radllama.run import RUN_FILE, write_run
@@ -38,7 +37,7 @@ from radllama.training.checkpoint import (
 from radllama.training.examples import Batches, Encoder
 from radllama.training.learner import Learner
 from radllama.training.processes import Processes
-from radllama.training.start import choose_precision, claim_folder, start_network
+from radllama.training.start import choose_precision, claim_folder, start_network, start_prompt
 from radllama.weights import BASE_PINS, PINS, hash_weights
 
 _CHECKPOINTS, _BEST = "checkpoints", "best.safetensors"
@@ -48,9 +47,10 @@ _SAVE_EVERY_S = 300
 def train(recipe: Recipe, data: Path, out: Path, resume: bool = False) -> dict[str, Any]:
     """Tune the recipe's base on the dataset's train split; returns what the run file says.
 
-    `out` becomes the model: a PEFT adapter (or whole model), `prompt.json`, `vocabulary.json` and, last,
-    `run.json`; beside them `log/` for the tracker and `drafts/` of validation reports. A run that is killed at any
-    moment and resumed ends with the weights of an undisturbed one (same machine, same number of threads).
+    `out` becomes the model: a PEFT adapter (or whole model), `prompt.json` (and `selection.json`),
+    `vocabulary.json` and, last, `run.json`; beside them `log/` for the tracker and `drafts/` of validation reports.
+    A run that is killed at any moment and resumed ends with the weights of an undisturbed one (same machine, same
+    number of threads).
     Started by torchrun, every process computes its share of each batch and the first one writes.
     Raises InputError for a dataset, base or folder that does not fit, KeyboardInterrupt after a Ctrl-C,
     once the step under way is finished and saved.
@@ -91,12 +91,12 @@ class _Training:
         self, recipe: Recipe, out: Path, train: list[Report], valid: list[Report], processes: Processes
     ) -> None:
         self.recipe, self.out, self.processes = recipe, out, processes
-        self.prompt = make_prompt(recipe.prompt.template, recipe.prompt.indication)
+        self.prompt = start_prompt(recipe, train)
         self.precision = choose_precision(recipe.precision)
         network, self.tokenizer, self.base_fingerprint = start_network(recipe, train, self.precision)
 
-        encoder = Encoder(self.prompt, self.tokenizer, recipe.context_tokens)
-        train, train_examples, self.dropped = encoder.encode_all(train)
+        encoder = Encoder(self.prompt, self.tokenizer, recipe.context_tokens, recipe.augment.misplace)
+        train, train_examples, self.dropped = encoder.encode_all(train, signed=True)
         self.valid_reports, self.valid_examples, dropped = encoder.encode_all(valid)
         self.dropped += dropped
         if not train:
