@@ -32,12 +32,13 @@ LAYERS = [
     "dataset drafting reports.headings reports.sample_grammar clinical clinical.lexicon clinical.segment "
     "clinical.checks store store.tables store.migrations store.migrations.versions "
     "store.migrations.versions.r0001_keys_and_audit store.migrations.versions.r0002_feedback "
-    "server review review.agreement",
+    "store.migrations.versions.r0003_web_sessions server review review.agreement web web.trace web.errors web.pages",
     "files recipe evaluation.metrics reports.archive reports.fetch engines drafting.batches reports.sections "
     "clinical.context home store.migrate engines.post engines.cassette rivals rivals.tidy evaluation.normality "
     "evaluation.scorers review.agreement.answers",
     "review.ratings "
-    "engines.openai reports.sample_study clinical.attributes store.migrations.env store.store server.keys "
+    "engines.openai reports.sample_study clinical.attributes store.migrations.env store.store server.keys web.logs "
+    "web.middleware web.sessions "
     "evaluation.bertscore review.agreement.chance review.agreement.icc",
     "report run dataset.splits training.scratch training.checkpoint reports.sample clinical.read server.audit "
     "engines.streaming",
@@ -78,13 +79,12 @@ LAYERS = [
     "rivals.load",
     "dataset.build",
     "training.train training.plan",
-    "clinical.links drafting.style server.jobs server.stops server.errors server.limiter server.schemas "
-    "server.feedback",
+    "clinical.links drafting.style server.jobs server.stops server.limiter server.schemas server.feedback",
     "server.worker server.openai_schemas server.recorder server.assistant",
-    "server.pool server.logs",
+    "server.pool",
     "server.batcher",
     "server.metrics",
-    "server.service server.middleware",
+    "server.service",
     "server.access server.work",
     "server.sse",
     "server.api",

@@ -7,9 +7,9 @@ from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from radllama.server.errors import ApiError
 from radllama.server.keys import Caller, find_caller
 from radllama.server.service import Service, service_of
+from radllama.web.errors import ApiError
 
 _bearer = HTTPBearer(auto_error=False, description="A key of `radllama keys create`.")
 

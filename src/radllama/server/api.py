@@ -11,7 +11,6 @@ from fastapi.concurrency import run_in_threadpool
 from radllama.server import work
 from radllama.server.access import needs
 from radllama.server.audit import Event
-from radllama.server.errors import ApiError
 from radllama.server.feedback import DraftRow
 from radllama.server.jobs import ImpressionJob, ModelInfo, Result
 from radllama.server.keys import Caller
@@ -30,6 +29,7 @@ from radllama.server.schemas import (
 from radllama.server.service import Service, service_of
 from radllama.server.sse import respond
 from radllama.store.tables import now
+from radllama.web.errors import ApiError
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorResponse, "description": "The request cannot be used as it is."},

@@ -10,16 +10,16 @@ import radllama
 from radllama.server import api, feedback_api, openai_api
 from radllama.server.audit import AuditLog, Event
 from radllama.server.batcher import Batcher, Limits
-from radllama.server.errors import add_error_handlers
 from radllama.server.limiter import Limiter
-from radllama.server.logs import open_log
 from radllama.server.metrics import Metrics
-from radllama.server.middleware import Gate, Watch
 from radllama.server.pages import add_pages
 from radllama.server.pool import Pool
 from radllama.server.recorder import Recorder
 from radllama.server.service import Service
 from radllama.store.store import Store
+from radllama.web.errors import add_error_handlers
+from radllama.web.logs import open_log
+from radllama.web.middleware import Gate, Watch
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 DRAIN_S = 30.0
@@ -65,5 +65,5 @@ def create_app(
     app.include_router(openai_api.router)
     add_pages(app)
     app.add_middleware(Gate, hosts=hosts)
-    app.add_middleware(Watch, log=service.log, metrics=service.metrics)
+    app.add_middleware(Watch, log=service.log, measure=service.metrics.measure)
     return app

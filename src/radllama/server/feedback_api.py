@@ -13,11 +13,11 @@ from radllama.server import work
 from radllama.server.access import needs
 from radllama.server.api import REFUSALS, ServiceHere
 from radllama.server.audit import Event
-from radllama.server.errors import ApiError
 from radllama.server.feedback import Day, DecidedError, Decision, VerdictRow, decide, drift
 from radllama.server.keys import Caller
 from radllama.server.schemas import CLEAN, MOST_DRAFTS, SECTION_CHARACTERS, Bounded, ErrorResponse, Section
 from radllama.store.tables import now
+from radllama.web.errors import ApiError
 
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     **REFUSALS,

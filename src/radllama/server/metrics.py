@@ -31,6 +31,11 @@ class Metrics:
         ):
             Gauge(name, told, registry=self.registry).set_function(value)
 
+    def measure(self, path: str, status: int, seconds: float) -> None:
+        """Count an answered request of a route."""
+        self.requests.labels(path, status).inc()
+        self.seconds.labels(path).observe(seconds)
+
     def render(self) -> bytes:
         """The text format that Prometheus reads."""
         return generate_latest(self.registry)

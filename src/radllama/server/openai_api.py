@@ -11,13 +11,13 @@ from radllama.server import work
 from radllama.server.access import needs
 from radllama.server.api import REFUSALS, ServiceHere
 from radllama.server.audit import Event
-from radllama.server.errors import ApiError
 from radllama.server.jobs import CompletionJob, ModelInfo, Result
 from radllama.server.keys import Caller
 from radllama.server.openai_schemas import ChatRequest, CompletionRequest
 from radllama.server.service import Service
 from radllama.server.sse import respond
 from radllama.server.stops import StopCutter
+from radllama.web.errors import ApiError
 
 router = APIRouter(prefix="/v1", responses=REFUSALS)
 MayDraft = Annotated[Caller, Depends(needs("draft"))]

@@ -19,9 +19,9 @@ from radllama.server.audit import AuditLog
 from radllama.server.batcher import Limits
 from radllama.server.exposure import Exposure
 from radllama.server.keys import list_keys
-from radllama.server.logs import open_log
 from radllama.server.pool import Pool, Spec
 from radllama.store.store import open_store
+from radllama.web.logs import open_log
 
 
 @dataclass(frozen=True, slots=True)

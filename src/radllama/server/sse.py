@@ -7,8 +7,8 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import StreamingResponse
 
-from radllama.server.errors import ApiError
 from radllama.server.work import while_there
+from radllama.web.errors import ApiError
 
 
 async def respond(

@@ -10,11 +10,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from radllama.server.audit import Event
 from radllama.server.batcher import BusyError, LateError
-from radllama.server.errors import ApiError
 from radllama.server.jobs import IMPOSSIBLE, Failure, Job, ModelInfo, Result
 from radllama.server.recorder import Write
 from radllama.server.service import Service
-from radllama.server.worker import describe
+from radllama.web.errors import ApiError
+from radllama.web.trace import describe
 
 T = TypeVar("T")
 

@@ -10,14 +10,13 @@ never waits for Python's lock. Messages are tuples, their first item the kind:
 
 import os
 import signal
-import traceback
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 from radllama.errors import InputError
 from radllama.server.jobs import BROKEN, IMPOSSIBLE, Backend, Failure, Job, Load, Result, Silent
+from radllama.web.trace import describe
 
 
 def work(pipe: Connection, load: Load, arguments: tuple[Any, ...]) -> None:
@@ -47,13 +46,6 @@ def _serve(backend: Backend, pipe: Connection) -> None:
         if kind == "batch":
             dropped.clear()
             pipe.send(("done", _run(backend, payload, pipe, dropped)))
-
-
-def describe(error: BaseException) -> str:
-    """An exception without its message, which may quote patient text: its type and where it came from."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = " < ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames[-4:]))
-    return f"{type(error).__name__} at {where}" if where else type(error).__name__
 
 
 class _Channel:

@@ -1,37 +1,34 @@
 """The pages: one to draft at, one that shows drift, one that lists the paths. No word on them comes from elsewhere."""
 
 from pathlib import Path
-from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import HTMLResponse
-from fastapi.staticfiles import StaticFiles
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from radllama.drafting.style import STYLES
 from radllama.server.feedback import REASONS
+from radllama.web.pages import Pages
 
-_FOLDER = Path(__file__).parent
-_templates = Environment(loader=PackageLoader("radllama.server.pages"), autoescape=True, undefined=StrictUndefined)
+_pages = Pages("radllama.server.pages", Path(__file__).parent)
 router = APIRouter(include_in_schema=False)
 
 
 def add_pages(app: FastAPI) -> None:
     """Serve the pages and what they are made of."""
     app.include_router(router)
-    app.mount("/static", StaticFiles(directory=_FOLDER / "static"), name="static")
+    _pages.mount(app)
 
 
 @router.get("/")
 def show_drafting() -> HTMLResponse:
     """Where a radiologist drafts."""
-    return _render("draft.html.j2", styles=STYLES, reasons=REASONS)
+    return _pages.render("draft.html.j2", styles=STYLES, reasons=REASONS)
 
 
 @router.get("/drift")
 def show_drift() -> HTMLResponse:
     """How drafts fare over time."""
-    return _render("drift.html.j2")
+    return _pages.render("drift.html.j2")
 
 
 @router.get("/docs")
@@ -43,8 +40,4 @@ def show_paths(request: Request) -> HTMLResponse:
         for path, entries in described["paths"].items()
         for method, entry in entries.items()
     ]
-    return _render("docs.html.j2", paths=paths)
-
-
-def _render(name: str, **values: Any) -> HTMLResponse:
-    return HTMLResponse(_templates.get_template(name).render(**values))
+    return _pages.render("docs.html.j2", paths=paths)

@@ -5,14 +5,15 @@ Plain ASGI, so that a stream is passed on as it comes and a hang-up reaches whoe
 
 import secrets
 import time
+from collections.abc import Callable
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from radllama.server.errors import ApiError
-from radllama.server.metrics import Metrics
-from radllama.server.worker import describe
+from radllama.web.errors import ApiError
+from radllama.web.trace import describe
 
+Measure = Callable[[str, int, float], None]  # a route, its status, seconds from arrival to answer
 BODY_BYTES = 512 * 1024
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -22,15 +23,15 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 }
 
 
 class Watch:
     """Logs and measures each request by its route (never its URL), and answers what nothing else has caught."""
 
-    def __init__(self, app: ASGIApp, log: Any, metrics: Metrics) -> None:
-        self._app, self._log, self._metrics = app, log, metrics
+    def __init__(self, app: ASGIApp, log: Any, measure: Measure = lambda path, status, seconds: None) -> None:
+        self._app, self._log, self._measure = app, log, measure
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on."""
@@ -58,8 +59,7 @@ class Watch:
                 await told.response()(scope, receive, watched)
         seconds = time.perf_counter() - started
         path = getattr(scope.get("route"), "path", "none")
-        self._metrics.requests.labels(path, status or 499).inc()
-        self._metrics.seconds.labels(path).observe(seconds)
+        self._measure(path, status or 499, seconds)
         # 499: the client hung up before there was an answer.
         facts = {"request": identity, "method": _known_method(scope), "path": path, "status": status or 499}
         facts |= {"ms": round(seconds * 1000, 1), "caller": scope["state"].get("caller", "")}

@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 import structlog
 
-from radllama.server.worker import describe
+from radllama.web.trace import describe
 
 
 def open_log(stream: TextIO | None = None) -> Any:

@@ -1,0 +1,1 @@
+"""What every web app here is made of: errors, headers, sessions, pages."""
