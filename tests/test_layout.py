@@ -35,7 +35,7 @@ LAYERS = [
     "store.migrations.versions.r0003_web_sessions server review review.agreement web web.trace web.errors web.pages",
     "files recipe evaluation.metrics reports.archive reports.fetch engines drafting.batches reports.sections "
     "clinical.context home store.migrate engines.post engines.cassette rivals rivals.tidy evaluation.normality "
-    "evaluation.scorers review.agreement.answers",
+    "evaluation.scorers review.agreement.answers review.design review.blinding",
     "review.ratings "
     "engines.openai reports.sample_study clinical.attributes store.migrations.env store.store server.keys web.logs "
     "web.middleware web.sessions "
@@ -53,6 +53,8 @@ LAYERS = [
     "dataset.cleaning dataset.leaks evaluation.drafts reports.phi "
     "reports.table reports.mimic_cxr clinical.label clinical.observations clinical.checks.rules "
     "clinical.checks.flag",
+    "review.form",
+    "review.material",
     "clinical.checks.claims drafting.abstain evaluation.strata evaluation.faithfulness evaluation.label_agreement "
     "evaluation.notes evaluation.prior",
     "library.habits selection",

@@ -45,7 +45,7 @@ def read_drafts(path: Path) -> Drafts:
     lines: dict[str, int] = {}
     models: dict[str, None] = {}
     keys: set[str] = set()
-    for number, row in _read_rows(path):
+    for number, row in read_rows(path):
         where = f"{path}:{number}"
         keys |= row.keys()
         identity = parse_id(row, where)
@@ -68,7 +68,8 @@ def read_drafts(path: Path) -> Drafts:
     return Drafts(cases, len(lines) - len(cases), ", ".join(models) or path.stem)
 
 
-def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Stream (line number, row) of a `.jsonl`, `.csv` or `.tsv` file. Raises InputError for what is none."""
     if path.suffix.lower() not in (".csv", ".tsv"):
         yield from read_jsonl(path)
         return
