@@ -60,7 +60,7 @@ LAYERS = [
     "library.habits selection",
     "prompt",
     "model training.packing training.augment engines.transformers",
-    "library.folder",
+    "library.folder library.asking",
     "rivals.question reports.openi training.examples training.start clinical.checks.anchors clinical.checks.negations "
     "clinical.checks.additions clinical.checks.omissions clinical.checks.form",
     "clinical.checks.sides clinical.checks.severities",

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_packing import VOCABULARY, make_examples
 from transformers import (
+    AutoTokenizer,
     Gemma2Config,
     Gemma2ForCausalLM,
     LlamaConfig,
@@ -18,8 +20,12 @@ from transformers import (
     MistralForCausalLM,
 )
 
+from radllama.library import Library
 from radllama.model import add_adapter
-from radllama.prompt import Example
+from radllama.prompt import TEMPLATES, Example, make_prompt
+from radllama.recipe import Neighbours
+from radllama.report import Report
+from radllama.training.examples import Encoder
 from radllama.training.loss import block_loss, choose_packing
 from radllama.training.packing import PACKINGS, Packing, build_blocks, shared_beginning
 
@@ -130,15 +136,19 @@ def test_every_way_of_packing_is_exact(packing: Packing, lora: bool) -> None:
     assert_exact(adapted(network) if lora else network, make_examples(random.Random(1), 6), packing)
 
 
-def test_prompts_that_hold_neighbours_are_exact() -> None:
-    """Long prompts whose examples differ early: little is shared, much is read, a few tokens are learned."""
-    rng = random.Random(2)
-    neighbours = [[rng.randrange(VOCABULARY) for _ in range(60)] for _ in range(4)]
-    examples = [
-        Example([1, 2, 3, *rng.choice(neighbours), *rng.choice(neighbours), *own.prompt_ids], own.completion_ids)
-        for own in make_examples(rng, 6, shared=0)
-    ]
-    assert_exact(adapted(make_network(2)), examples, budget=600)
+@pytest.mark.parametrize("packing", PACKINGS)
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_prompts_that_hold_neighbours_are_exact(
+    template: str, packing: Packing, tiny_base: Path, reports: list[Report]
+) -> None:
+    """Long prompts that differ after the instruction, some of them without any: much is read, little is learned."""
+    tokenizer = AutoTokenizer.from_pretrained(tiny_base)
+    prompt = make_prompt(template, neighbours=Neighbours(count=2, findings=True, budget_tokens=120))
+    encoder = Encoder(prompt, tokenizer, 1024, library=Library.build(reports, "bm25"))
+    examples = [encoder.encode(report, bare=number == 2) for number, report in enumerate(reports[:6])]
+    network = make_network(2, vocab_size=len(tokenizer), max_position_embeddings=1024)
+    assert_exact(adapted(network), [one for one in examples if one], packing, budget=900)
+    assert encoder.neighbours["shown"] >= 5
 
 
 def test_a_sliding_window_is_kept_to() -> None:

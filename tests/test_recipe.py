@@ -41,6 +41,23 @@ def test_settings_that_contradict_each_other_are_named_together(tmp_path: Path) 
         assert part in str(told.value)
 
 
+def test_mistakes_in_the_section_of_prior_reports_are_named_together(tmp_path: Path) -> None:
+    path = write(tmp_path, "base: mini\nneighbours: {count: 0, nearest: middle, dropout: 1, k: 3}\n")
+    with pytest.raises(InputError) as told:
+        read_recipe(path)
+    for part in ("neighbours.count: ", "neighbours.nearest: ", "neighbours.dropout: ", "neighbours.k: no such setting"):
+        assert part in str(told.value)
+    with pytest.raises(InputError, match=r"neighbours.budget_tokens: must leave the findings room"):
+        read_recipe(write(tmp_path, "base: mini\ncontext_tokens: 256\nneighbours: {count: 3, budget_tokens: 256}\n"))
+
+
+def test_a_library_is_one_switch_for_any_recipe(tmp_path: Path) -> None:
+    recipe = read_recipe(RECIPES[0].parent / "paper-7b.yaml", ["neighbours.count=4"])
+    assert recipe.neighbours
+    assert (recipe.neighbours.count, recipe.neighbours.findings) == (4, False)
+    assert read_recipe(RECIPES[0].parent / "paper-7b.yaml").neighbours is None
+
+
 def test_overrides_reach_into_sections_and_keep_their_types(tmp_path: Path) -> None:
     path = write(tmp_path, "base: mini\n")
     recipe = read_recipe(path, ["lora.rank=16", "learning_rate=1e-4", "lora.targets=[q_proj]", "tracker=none"])

@@ -20,6 +20,7 @@ from radllama.drafting.load import load_drafter
 from radllama.engines import Sampling
 from radllama.errors import InputError
 from radllama.files import read_json, read_jsonl, write_jsonl
+from radllama.library.folder import build_library
 from radllama.model import load_base, load_model
 from radllama.recipe import Recipe
 from radllama.report import Report, read_reports
@@ -103,6 +104,22 @@ def test_the_run_file_says_what_was_done(
     assert run["prompt"].startswith("plain@")
     assert run["packages"].keys() >= {"torch", "transformers", "peft"}
     assert {key: run[key] for key in returned} == json.loads(json.dumps(returned))
+
+
+def test_a_model_that_read_prior_reports_says_so_and_drafts_with_a_library(
+    tiny_base: Path, dataset: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    neighbours = {"count": 2, "budget_tokens": 40, "dropout": 0.3}
+    run = train(recipe(tiny_base, neighbours=neighbours, epochs=1), dataset, out)
+    assert run["settings"]["neighbours"] == {"findings": False, "nearest": "last", **neighbours}
+    counts = run["neighbours_in_prompts"]
+    assert counts["shown"] > 0
+    assert counts["shown"] + counts["left_out"] == 2 * sum(run["examples"].values())
+    (drafts,) = (out / "drafts").iterdir()
+    assert all(row["shown"] for _, row in read_jsonl(drafts))
+    drafter = load_drafter(str(out), "cpu").with_library(build_library(dataset, tmp_path / "library"))
+    assert drafter.ask("Small left pleural effusion. The heart is large.").shown
 
 
 def test_tensorboard_files_are_written(lora_run: tuple[Path, dict[str, Any]]) -> None:

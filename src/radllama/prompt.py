@@ -1,10 +1,11 @@
 """Prompts: one rendering for training, drafting and serving, and the token ids that come of it."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from radllama.clinical.read import Span
 from radllama.clinical.segment import find_sentences
@@ -13,10 +14,53 @@ from radllama.files import read_json, write_json
 from radllama.selection import Selection, parse_selection
 from radllama.text import words
 
+if TYPE_CHECKING:
+    from radllama.recipe import Neighbours
+
 PROMPT_FILE = "prompt.json"
 SELECTION_FILE = "selection.json"
 NOTHING = "none"
 INSTRUCTION = "Derive the impression from findings in the radiology report"
+_SLOT = "{neighbours}"  # in `before`: where prior reports stand
+_SECTION = re.compile(r"\{(findings|impression)\}")
+
+
+class PriorReport(Protocol):
+    """What a prompt shows of a neighbour."""
+
+    @property
+    def findings(self) -> str:
+        """Its findings."""
+        ...
+
+    @property
+    def impression(self) -> str:
+        """Its signed impression."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """The place of prior reports in a prompt: at most `count` of them, in at most `budget_tokens` tokens.
+
+    Each is a `line`, the nearest `last` or `first`, and `close` follows them all. Without any, none of it stands there.
+    """
+
+    count: int
+    budget_tokens: int
+    nearest: str
+    line: str
+    close: str
+
+    def render_one(self, neighbour: PriorReport) -> str:
+        """One prior report as it stands in the prompt."""
+        sections = {"findings": neighbour.findings.strip(), "impression": neighbour.impression.strip()}
+        return _SECTION.sub(lambda match: sections[match[1]], self.line)
+
+    def render(self, neighbours: Sequence[PriorReport]) -> str:
+        """The prior reports, given the nearest first."""
+        lines = [self.render_one(one) for one in neighbours]
+        return "".join(lines[::-1] if self.nearest == "last" else lines) + (self.close if lines else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +70,7 @@ class Prompt:
     The prompt is `before` + (the indication line) + findings + `after`; the model continues it with
     `completion` and the end token. `indication` says whether the indication, where known, is shown.
     With a `selection` the sentences that it chooses stand last, after `apart_line`, right before the answer.
+    With a `shelf`, `before` names the place of prior reports.
     """
 
     template: str
@@ -36,16 +81,31 @@ class Prompt:
     indication: bool = False
     apart_line: str = "\nconclude: "
     selection: Selection | None = None
+    shelf: Shelf | None = None
 
-    def render(self, findings: str, indication: str = "", chosen: Sequence[Span] | None = None) -> str:
+    def render(
+        self,
+        findings: str,
+        indication: str = "",
+        chosen: Sequence[Span] | None = None,
+        neighbours: Sequence[PriorReport] = (),
+    ) -> str:
         """The text that the model is given for these findings.
 
         `chosen`, of a prompt with a selection: the sentences to set apart (`find_sentences`) in place of its own
-        choice. No word of the findings is lost.
+        choice. No word of the findings is lost. `neighbours`, the nearest first, need a shelf.
         """
         shown = self.indication and indication.strip()
         line = self.indication_line.replace("{indication}", indication.strip()) if shown else ""
-        return f"{self.before}{line}{self._arrange(findings, chosen)}{self.after}"
+        return f"{self._begin(neighbours)}{line}{self._arrange(findings, chosen)}{self.after}"
+
+    def _begin(self, neighbours: Sequence[PriorReport]) -> str:
+        if not self.shelf:
+            if neighbours:
+                raise ValueError(f"the template {self.template} has no place for prior reports")
+            return self.before
+        start, _, end = self.before.partition(_SLOT)
+        return f"{start}{self.shelf.render(neighbours)}{end}"
 
     def _arrange(self, findings: str, chosen: Sequence[Span] | None) -> str:
         if not self.selection:
@@ -58,6 +118,11 @@ class Prompt:
         others, apart = (" ".join(part) or NOTHING for part in parts)
         return f"{others}{self.apart_line}{apart}"
 
+    @property
+    def beginning(self) -> str:
+        """What every prompt begins with."""
+        return self.before.partition(_SLOT)[0]
+
     def render_completion(self, impression: str) -> str:
         """The text that the model is taught to continue with."""
         return self.completion.replace("{impression}", impression.strip())
@@ -65,8 +130,13 @@ class Prompt:
     @property
     def name(self) -> str:
         """The template's name and a short hash of its text, as drafts record it ("paper@1f2e3d4c")."""
-        digest = hashlib.sha256(repr(asdict(self)).encode()).hexdigest()
+        digest = hashlib.sha256(repr(self.used()).encode()).hexdigest()
         return f"{self.template}@{digest[:8]}"
+
+    def used(self) -> dict[str, Any]:
+        """Every field that plays a part: a prompt without the later ones keeps the name that it always had."""
+        unused = ([] if self.shelf else ["shelf"]) + ([] if self.selection else ["selection", "apart_line"])
+        return {name: value for name, value in asdict(self).items() if name not in unused}
 
 
 TEMPLATES = {
@@ -98,17 +168,37 @@ TEMPLATES = {
     ),
 }
 
+# What a prior report looks like in a template, with its findings and without.
+_LINES = ("Prior report: {findings}\nIts impression: {impression}\n", "Prior impression: {impression}\n")
+_PLAIN_LINES = ("prior: {findings}\nimpression: {impression}\n", "prior: {impression}\n")
+_CLOSE = "\nThis report:\n"
 
-def make_prompt(template: str, indication: bool = False, selection: Selection | None = None) -> Prompt:
-    """The named template, showing the indication or not. Raises InputError for a name that is not there."""
+
+def make_prompt(
+    template: str,
+    indication: bool = False,
+    selection: Selection | None = None,
+    neighbours: "Neighbours | None" = None,
+) -> Prompt:
+    """The named template, showing the indication or not, with a place for prior reports or without.
+
+    Raises InputError for a name that is not there.
+    """
     if template not in TEMPLATES:
         raise InputError(f"no template {template!r}; there are {', '.join(TEMPLATES)}")
-    return replace(TEMPLATES[template], indication=indication, selection=selection)
+    prompt = replace(TEMPLATES[template], indication=indication, selection=selection)
+    if not neighbours:
+        return prompt
+    # The instruction comes first, so that it remains what all prompts share; "findings:" names what follows it.
+    plain = template == "plain"
+    line = (_PLAIN_LINES if plain else _LINES)[not neighbours.findings]
+    shelf = Shelf(neighbours.count, neighbours.budget_tokens, neighbours.nearest, line, "" if plain else _CLOSE)
+    return replace(prompt, before=_SLOT + prompt.before if plain else prompt.before + _SLOT, shelf=shelf)
 
 
 def write_prompt(prompt: Prompt, folder: Path) -> None:
     """Write the template into a model's folder, where drafting and serving will read it."""
-    write_json(folder / PROMPT_FILE, asdict(replace(prompt, selection=None)))
+    write_json(folder / PROMPT_FILE, {name: value for name, value in prompt.used().items() if name != "selection"})
     if prompt.selection:
         write_json(folder / SELECTION_FILE, asdict(prompt.selection))
 
@@ -116,9 +206,11 @@ def write_prompt(prompt: Prompt, folder: Path) -> None:
 def read_prompt(folder: Path) -> Prompt:
     """The template that a model in `folder` was tuned with. Raises InputError when it is broken."""
     path = folder / PROMPT_FILE
+    values = read_json(path)
     try:
-        prompt = Prompt(**read_json(path))
-    except TypeError:
+        shelf = values.pop("shelf", None)
+        prompt = Prompt(**values, shelf=Shelf(**shelf) if shelf else None)
+    except (TypeError, AttributeError):
         raise InputError(f"{path}: not a prompt file; copy it again from the run that made the model") from None
     selection = folder / SELECTION_FILE
     return replace(prompt, selection=parse_selection(read_json(selection), selection)) if selection.exists() else prompt
@@ -136,7 +228,12 @@ class Example:
 
 
 def encode_prompt(
-    prompt: Prompt, tokenizer: Any, findings: str, indication: str = "", chosen: Sequence[Span] | None = None
+    prompt: Prompt,
+    tokenizer: Any,
+    findings: str,
+    indication: str = "",
+    chosen: Sequence[Span] | None = None,
+    neighbours: Sequence[PriorReport] = (),
 ) -> list[int]:
     """Token ids of the prompt, with the tokenizer's begin token if it has one and without an end token.
 
@@ -144,7 +241,7 @@ def encode_prompt(
     """
     if not words(findings):
         raise InputError("the findings hold no words; an impression needs findings to rest on")
-    return encode_text(tokenizer, prompt.render(findings, indication, chosen))
+    return encode_text(tokenizer, prompt.render(findings, indication, chosen, neighbours))
 
 
 def encode_text(tokenizer: Any, text: str) -> list[int]:

@@ -21,6 +21,16 @@ class PromptChoice(_Section):
     set_apart: float | None = Field(None, gt=0, lt=1, description="sentences as likely as this to be taken up")
 
 
+class Neighbours(_Section):
+    """Prior reports in the prompt: the nearest of the train part, never the report itself or one of its patient."""
+
+    count: int = Field(ge=1, le=50, description="how many of the nearest")
+    findings: bool = Field(False, description="their findings too, or their impressions alone")
+    nearest: Literal["last", "first"] = Field("last", description="where the nearest stands")
+    budget_tokens: int = Field(256, ge=16, description="of all together; the farthest that do not fit are left out")
+    dropout: float = Field(0.2, ge=0, lt=1, description="share of examples without any: a library may be missing")
+
+
 class Lora(_Section):
     """Low-rank adaptation (Hu et al. 2021, arXiv 2106.09685); the defaults are the paper's."""
 
@@ -65,6 +75,7 @@ class Recipe(_Section):
     base: str = Field(min_length=1, description="a hub name, a model folder, mini, or scratch")
     scratch: Scratch | None = Field(None, description="the shape, with base: scratch")
     prompt: PromptChoice = PromptChoice()
+    neighbours: Neighbours | None = Field(None, description="prior reports in the prompt; none without this section")
     tuning: Literal["lora", "qlora", "full"] = "lora"
     lora: Lora = Lora()
     augment: Augment = Augment()
@@ -101,6 +112,8 @@ class Recipe(_Section):
             problems.append("tuning: a model from scratch has nothing to adapt; it must be full")
         if self.keep == "rouge1" and not self.valid_drafts:
             problems.append("keep: rouge1 needs valid_drafts above 0")
+        if self.neighbours and self.neighbours.budget_tokens >= self.context_tokens:
+            problems.append("neighbours.budget_tokens: must leave the findings room within context_tokens")
         if problems:
             raise ValueError("; ".join(problems))
         return self

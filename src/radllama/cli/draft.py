@@ -72,7 +72,7 @@ def draft(
     options.check(library, consensus)
     from radllama.clinical.check import check
     from radllama.drafting.consensus import load_consensus
-    from radllama.drafting.draft import REFUSALS, draft_file
+    from radllama.drafting.draft import MISSES_LIBRARY, REFUSALS, draft_file
     from radllama.drafting.election import FINDINGS_ALONE, FROM_FINDINGS, Voting
     from radllama.drafting.load import load_drafter
     from radllama.drafting.voting import load_voting, plan_sampling
@@ -87,6 +87,8 @@ def draft(
         drafter = rivals.make_rival(model, device, library, options)
     else:
         drafter = load_drafter(model, device, engine)
+        if drafter.prompt.shelf and not library:
+            note(MISSES_LIBRARY)
         if votes or sampling.samples > 1:
             drafter = load_voting(drafter, Voting(checks=checks), library)
     if findings is not None:
@@ -111,7 +113,10 @@ def draft(
             note(f"drafts that ended otherwise (finish_reason {reason}): {counts[reason]}")
         if options.are_used:
             rivals.tell_facts(out)
-        flagged = read_json(out.with_suffix(".run.json")).get("flagged", {})
+        run = read_json(out.with_suffix(".run.json"))
+        if left_out := run.get("neighbours_in_prompts", {}).get("left_out"):
+            note(f"prior reports that did not fit their place in the prompt: {left_out}")
+        flagged = run.get("flagged", {})
         if flagged.pop("any", 0):
             note("drafts with flags: " + ", ".join(f"{kind} {count}" for kind, count in flagged.items()))
         print(out)

@@ -19,6 +19,7 @@ from radllama.engines import Completion, Engine, Sampling
 from radllama.errors import InputError
 from radllama.files import hash_file, read_json, write_jsonl
 from radllama.library import Library, Neighbour
+from radllama.library.asking import Asked, Asking
 from radllama.prompt import Prompt
 from radllama.report import Report, read_reports
 from radllama.run import write_run
@@ -32,6 +33,7 @@ REFUSALS = {
     TOO_LONG: "the findings are longer than the model's context",
     NO_NEIGHBOUR: "no prior report shares a word with the findings",
 }
+MISSES_LIBRARY = "the model was tuned to read prior reports; without --library it drafts from the findings alone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class Draft:
     """One line of DRAFTS.jsonl. finish_reason: stop, length, or why there is no draft (REFUSALS).
 
     `neighbours`, best first, are the prior reports it was drafted with; None, and no key, without a library.
+    `shown` are the ids of those that stood in the prompt, `left_out` is how many did not fit it; None, and no keys,
+    where the model reads none.
     """
 
     id: str
@@ -50,10 +54,13 @@ class Draft:
     seed: int
     finish_reason: str
     neighbours: Sequence[Neighbour] | None = None
+    shown: Sequence[str] | None = None
+    left_out: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The line as an object; a neighbour without its findings, which stand in the library."""
         row = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "neighbours"}
+        row = {name: value for name, value in row.items() if value is not None or name not in ("shown", "left_out")}
         if self.neighbours is not None:
             row["neighbours"] = [
                 {"id": one.id, "score": round(one.score, 4), "impression": one.impression} for one in self.neighbours
@@ -92,16 +99,39 @@ class Drafter:
     `vocabulary` of its training reports it abstains from findings that are unlike them.
     """
 
-    def __init__(self, engine: Engine, prompt: Prompt, name: str, vocabulary: Vocabulary | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        prompt: Prompt,
+        name: str,
+        vocabulary: Vocabulary | None = None,
+        library: Library | None = None,
+        library_name: str = "none",
+    ) -> None:
+        """`library`: for a prompt that shows prior reports; `library_name` names it in the run file."""
         self.engine = engine
         self.prompt = prompt
         self.name = name
         self.vocabulary = vocabulary or Vocabulary()
-        self.library: Library | None = None
+        self.library = library
+        self._library_name = library_name
+        self._asking = Asking(prompt, library, engine.count_tokens)
+
+    def with_library(self, library: Library, name: str = "none") -> "Drafter":
+        """The same drafter, whose prompts show prior reports if its model was tuned to read them."""
+        return Drafter(self.engine, self.prompt, self.name, self.vocabulary, library, name)
 
     def settings(self) -> dict[str, Any]:
         """What decides the drafts beside the reports and the sampling."""
-        return {"model": self.name, "prompt": self.prompt.name, "engine": self.engine.name}
+        settings = {"model": self.name, "prompt": self.prompt.name, "engine": self.engine.name}
+        return settings | ({"library": self._library_name} if self.prompt.shelf else {})
+
+    def ask(
+        self, findings: str, indication: str = "", max_new_tokens: int = 128, leave_out: Report | None = None
+    ) -> Asked:
+        """The prompt for these findings, which leaves room for the draft as far as fewer prior reports can."""
+        room = self.engine.context_tokens - max_new_tokens
+        return self._asking.ask(findings, indication, room, leave_out)
 
     def draft(self, findings: str, indication: str = "", sampling: Sampling | None = None) -> Completion:
         """Draft one impression. Raises InputError where the drafter abstains (REFUSALS)."""
@@ -121,14 +151,13 @@ class Drafter:
         check_findings(findings, indication)
         if reason := self.vocabulary.why_abstain(findings):
             raise InputError(f"{REFUSALS[reason]}; pass the findings section of a report, as it was dictated")
-        prompt = self.prompt.render(findings, indication)
-        tokens = self.engine.count_tokens(prompt)
-        if self._too_long(tokens, sampling):
+        asked = self.ask(findings, indication, sampling.max_new_tokens)
+        if self._too_long(asked.tokens, sampling):
             raise InputError(
-                f"the findings take {tokens} tokens; with {sampling.max_new_tokens} for the draft the model's "
+                f"the findings take {asked.tokens} tokens; with {sampling.max_new_tokens} for the draft the model's "
                 f"context of {self.engine.context_tokens} is exceeded; shorten them (nothing is ever cut)"
             )
-        return prompt
+        return asked.text
 
     def draft_batches(
         self, reports: Sequence[Report], sampling: Sampling, batch_size: int | None = None, skip: int = 0
@@ -139,11 +168,14 @@ class Drafter:
         depend on the reports and settings alone, and the first `skip` are passed over: a resumed file is
         drafted in the same batches as an undisturbed one, whatever an engine promises.
         """
-        prompts = {i: self.prompt.render(one.findings, one.indication) for i, one in enumerate(reports)}
         refused = {i: reason for i, one in enumerate(reports) if (reason := self._why_abstain(one.findings))}
-        tokens = {i: self.engine.count_tokens(prompts[i]) for i in prompts if i not in refused}
-        refused |= {i: TOO_LONG for i, count in tokens.items() if self._too_long(count, sampling)}
-        lengths = {i: count for i, count in tokens.items() if i not in refused}
+        asked = {
+            i: self.ask(one.findings, one.indication, sampling.max_new_tokens, leave_out=one)
+            for i, one in enumerate(reports)
+            if i not in refused
+        }
+        refused |= {i: TOO_LONG for i, one in asked.items() if self._too_long(one.tokens, sampling)}
+        lengths = {i: one.tokens for i, one in asked.items() if i not in refused}
         candidates = max(sampling.samples, sampling.beams)
         batches = plan_batches(lengths, sampling.max_new_tokens * candidates, batch_size)
         if refused:
@@ -152,8 +184,11 @@ class Drafter:
             if batch[0] in refused:
                 yield {i: self._line(reports[i], Completion("", refused[i]), sampling) for i in batch}
                 continue
-            completed = self.engine.complete([prompts[i] for i in batch], sampling)
-            yield {i: self._record(reports[i], found, sampling) for i, found in zip(batch, completed, strict=True)}
+            completed = self.engine.complete([asked[i].text for i in batch], sampling)
+            yield {
+                i: self._record(reports[i], asked[i], found, sampling)
+                for i, found in zip(batch, completed, strict=True)
+            }
 
     def _why_abstain(self, findings: str) -> str | None:
         return self.vocabulary.why_abstain(findings) if words(findings) else NO_FINDINGS
@@ -161,16 +196,18 @@ class Drafter:
     def _too_long(self, tokens: int, sampling: Sampling) -> bool:
         return tokens + sampling.max_new_tokens > self.engine.context_tokens
 
-    def _record(self, report: Report, found: Sequence[Completion], sampling: Sampling) -> Draft:
-        return self._line(report, found[0], sampling)
+    def _record(self, report: Report, asked: Asked, found: Sequence[Completion], sampling: Sampling) -> Draft:
+        return self._line(report, found[0], sampling, asked, asked.shown if self.library else None)
 
     def _line(
         self,
         report: Report,
         completion: Completion,
         sampling: Sampling,
+        asked: Asked | None = None,
         neighbours: Sequence[Neighbour] | None = None,
     ) -> Draft:
+        read = asked if self.prompt.shelf else None
         return Draft(
             id=report.id,
             findings=report.findings,
@@ -181,6 +218,8 @@ class Drafter:
             seed=sampling.seed,
             finish_reason=completion.finish_reason,
             neighbours=neighbours,
+            shown=[one.id for one in read.shown] if read else None,
+            left_out=read.left_out if read else None,
         )
 
 
@@ -240,6 +279,7 @@ def draft_file(
         reports=len(reports),
         finish_reasons=dict(counts),
         flagged=_count_kinds(rows.values()),
+        **_count_neighbours(rows.values()),
     )
     partial.remove()
     return counts
@@ -254,6 +294,15 @@ def _count_kinds(rows: Iterable[dict[str, Any]]) -> dict[str, int]:
     """How many drafts have a flag of each kind, and of any."""
     kinds = [{flag["kind"] for flag in row["flags"]} for row in rows]
     return {"any": sum(map(bool, kinds)), **{kind: n for kind in FLAG_KINDS if (n := sum(kind in of for of in kinds))}}
+
+
+def _count_neighbours(rows: Iterable[dict[str, Any]]) -> dict[str, dict[str, int]]:
+    """How many prior reports stood in prompts, and how many did not fit; nothing for a model that reads none."""
+    read = [row for row in rows if "shown" in row]
+    if not read:
+        return {}
+    shown, left_out = sum(len(row["shown"]) for row in read), sum(row["left_out"] for row in read)
+    return {"neighbours_in_prompts": {"shown": shown, "left_out": left_out}}
 
 
 class _Partial:

@@ -21,7 +21,7 @@ def load_drafter(name: str = EMBEDDED, device: str = "auto", engine: str | None 
 
         model = load_model(name, device)
         return Drafter(
-            TransformersEngine(model.network, model.tokenizer, shared=model.prompt.before),
+            TransformersEngine(model.network, model.tokenizer, shared=model.prompt.beginning),
             model.prompt,
             model.name,
             vocabulary,
@@ -37,4 +37,4 @@ def load_drafter(name: str = EMBEDDED, device: str = "auto", engine: str | None 
     folder = converted_folder(name, CTRANSLATE2[engine])
     prompt = prompt_of(model_folder(name))
     fingerprint = read_manifest(folder).fingerprint
-    return Drafter(CTranslate2Engine(folder, prompt.before), prompt, model_name(name, fingerprint), vocabulary)
+    return Drafter(CTranslate2Engine(folder, prompt.beginning), prompt, model_name(name, fingerprint), vocabulary)

@@ -9,6 +9,7 @@ from radllama.drafting.draft import Draft, Drafter
 from radllama.drafting.election import Elected, Voting, elect
 from radllama.engines import Completion, Sampling
 from radllama.library import Library
+from radllama.library.asking import Asked
 from radllama.library.folder import fingerprint, read_department
 from radllama.library.habits import Habits
 from radllama.report import Report
@@ -22,10 +23,8 @@ class VotingDrafter(Drafter):
     def __init__(
         self, drafter: Drafter, voting: Voting, library: Library | None, library_name: str, habits: Habits | None
     ) -> None:
-        super().__init__(drafter.engine, drafter.prompt, drafter.name, drafter.vocabulary)
+        super().__init__(drafter.engine, drafter.prompt, drafter.name, drafter.vocabulary, library, library_name)
         self.voting = voting
-        self.library = library
-        self._library_name = library_name
         self._habits = habits
 
     def settings(self) -> dict[str, Any]:
@@ -42,10 +41,10 @@ class VotingDrafter(Drafter):
         said = [completion.text for completion in found if completion.finish_reason == "stop"]
         return elect(findings, said, self.library, self._habits, self.voting)
 
-    def _record(self, report: Report, found: Sequence[Completion], sampling: Sampling) -> Draft:
+    def _record(self, report: Report, asked: Asked, found: Sequence[Completion], sampling: Sampling) -> Draft:
         elected = self.elect(report.findings, found)
         completion = Completion(elected.text, elected.finish_reason)
-        return self._line(report, completion, sampling, elected.neighbours if self.library else None)
+        return self._line(report, completion, sampling, asked, elected.neighbours if self.library else None)
 
 
 def load_voting(drafter: Drafter, voting: Voting, folder: Path | None) -> VotingDrafter:

@@ -64,7 +64,7 @@ def convert(name: str, precision: str, source: str, out: Path) -> None:
     merged, exact, kept = (out / part for part in ("merged", "float32", precision))
     model = load_model(name, "cpu")
     reference = TransformersEngine(model.network, model.tokenizer)
-    shared, prompts = model.prompt.before, _choose_prompts(name, model, reference)
+    shared, prompts = model.prompt.beginning, _choose_prompts(name, model, reference)
     expected = _draft(reference, prompts)
     manifest = Manifest(
         source=source,

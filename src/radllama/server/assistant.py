@@ -7,7 +7,8 @@ from pathlib import Path
 
 from radllama.clinical.check import Checker
 from radllama.clinical.links import link
-from radllama.drafting.draft import NO_FINDINGS, REFUSALS, Drafter
+from radllama.console import note
+from radllama.drafting.draft import MISSES_LIBRARY, NO_FINDINGS, REFUSALS, Drafter
 from radllama.drafting.load import load_drafter
 from radllama.drafting.style import render_style
 from radllama.engines import Completion, Sampling
@@ -61,7 +62,7 @@ class Assistant:
     """A drafter in a worker, with a library of prior reports or without."""
 
     def __init__(self, drafter: Drafter, weights_sha256: str = "", library: Library | None = None) -> None:
-        self._drafter = drafter
+        self._drafter = drafter.with_library(library) if library else drafter
         self._library = library
         abilities = {"streaming", "sampling"} | ({"library"} if library else set())
         self.info = ModelInfo(
@@ -84,10 +85,9 @@ class Assistant:
 
     def _ask(self, job: Job) -> _Asked | Failure:
         try:
-            prompt = self._render(job)
+            prompt, tokens = self._render(job)
         except InputError as error:
             return Failure(IMPOSSIBLE, str(error))
-        tokens = self._drafter.engine.count_tokens(prompt)
         if tokens + job.max_new_tokens > self._drafter.engine.context_tokens:
             return Failure(
                 IMPOSSIBLE,
@@ -96,13 +96,16 @@ class Assistant:
             )
         return _Asked(job, prompt, tokens)
 
-    def _render(self, job: Job) -> str:
+    def _render(self, job: Job) -> tuple[str, int]:
+        """A job's prompt and its length in tokens."""
         if isinstance(job, CompletionJob) and isinstance(job.prompt, str):
-            return job.prompt
+            return job.prompt, self._drafter.engine.count_tokens(job.prompt)
         findings = job.findings if isinstance(job, ImpressionJob) else job.prompt[-1][1]
         if reason := self._drafter.vocabulary.why_abstain(findings) if words(findings) else NO_FINDINGS:
             raise InputError(f"no draft is made: {REFUSALS[reason]}")
-        return self._drafter.prompt.render(findings, job.indication if isinstance(job, ImpressionJob) else "")
+        indication = job.indication if isinstance(job, ImpressionJob) else ""
+        asked = self._drafter.ask(findings, indication, job.max_new_tokens)
+        return asked.text, asked.tokens
 
     def _complete(self, asked: dict[int, _Asked], channel: Channel) -> dict[int, list[Completion]]:
         groups: dict[Sampling, list[int]] = {}
@@ -178,7 +181,10 @@ def load_assistant(
 ) -> Assistant:
     """What a worker loads. Raises InputError for what is no model, no engine for it, and no library."""
     prior = read_library(library) if library else None
-    assistant = Assistant(load_drafter(model, device, engine), hash_weights(model), prior)
+    drafter = load_drafter(model, device, engine)
+    if drafter.prompt.shelf and not prior:
+        note(MISSES_LIBRARY)
+    assistant = Assistant(drafter, hash_weights(model), prior)
     # The first draft of all loads the lexicon and warms the network: no radiologist should wait for that.
     assistant.run([ImpressionJob("The lungs are clear.", max_new_tokens=8)], Silent())
     return assistant

@@ -4,11 +4,14 @@ import math
 import random
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from radllama.clinical.read import Span
 from radllama.clinical.segment import find_sentences
-from radllama.prompt import Example, Prompt, encode_example
+from radllama.library import Library
+from radllama.library.asking import Asking
+from radllama.prompt import Example, Prompt, encode_example, encode_text
 from radllama.recipe import Augment
 from radllama.report import Report
 from radllama.selection import asserting_sentences, find_taken_up
@@ -18,23 +21,40 @@ from radllama.training.augment import build_pool, copy_prompt, make_copy_task, v
 class Encoder:
     """Reports -> examples of one prompt and tokenizer; what does not fit the context is dropped, never cut."""
 
-    def __init__(self, prompt: Prompt, tokenizer: Any, context_tokens: int, misplaced: float = 0.0) -> None:
+    def __init__(
+        self,
+        prompt: Prompt,
+        tokenizer: Any,
+        context_tokens: int,
+        misplaced: float = 0.0,
+        library: Library | None = None,
+    ) -> None:
+        """`library`: the prior reports for a prompt that shows some; what is encoded is never its own neighbour."""
         self.prompt = prompt
         self._tokenizer = tokenizer
         self._context_tokens = context_tokens
         self._misplaced = misplaced
         self._copy_prompt = copy_prompt(prompt)
+        self._asking = Asking(prompt, library, lambda text: len(encode_text(tokenizer, text)))
+        self.neighbours: Counter[str] = Counter()  # "shown" and "left_out", of all that was encoded
 
-    def encode(self, report: Report, signed: bool = False, rng: random.Random | None = None) -> Example | None:
+    def encode(
+        self, report: Report, signed: bool = False, rng: random.Random | None = None, bare: bool = False
+    ) -> Example | None:
         """The report as an example, or None when it is too long.
 
         Where the prompt sets sentences apart, they are those that it would choose itself, or, of a `signed` report,
-        those that its impression takes up; with an `rng`, a share of them misplaced.
+        those that its impression takes up; with an `rng`, a share of them misplaced. `bare`: without prior reports.
         """
         chosen = self._find_signed(report, rng) if signed and self.prompt.selection else None
-        return self._fit(
-            encode_example(self.prompt, self._tokenizer, report.findings, report.impression, report.indication, chosen)
-        )
+        sections = report.findings, report.impression, report.indication
+        example = encode_example(self.prompt, self._tokenizer, *sections, chosen)
+        if self.prompt.shelf and not bare:
+            room = self._context_tokens - len(example.completion_ids)
+            asked = self._asking.ask(report.findings, report.indication, room, leave_out=report, chosen=chosen)
+            self.neighbours.update(shown=len(asked.shown), left_out=asked.left_out)
+            example = replace(example, prompt_ids=encode_text(self._tokenizer, asked.text))
+        return self._fit(example)
 
     def encode_copy_task(self, findings: str, abnormal: str) -> Example | None:
         """A copy task as an example, or None when it is too long."""
@@ -77,12 +97,14 @@ class Batches:
         augment: Augment,
         batch_size: int,
         seed: int,
+        bare: float = 0.0,
     ) -> None:
+        """`bare`: the share of examples that show no prior reports, other ones each epoch."""
         self._reports, self._examples, self._encoder = reports, examples, encoder
         self._augment = augment
         self._varies = any((augment.swap_sides, augment.shuffle, augment.drop, augment.insert, augment.misplace))
         self._pool = build_pool(reports) if self._varies or augment.copies else None
-        self._batch_size, self._seed = batch_size, seed
+        self._batch_size, self._seed, self._bare = batch_size, seed, bare
         self._epoch_examples = len(reports) + round(augment.copies * len(reports))
         self.epoch_steps = math.ceil(self._epoch_examples / batch_size)
         self._order: tuple[int, list[int]] = (-1, [])  # the last epoch asked for
@@ -102,12 +124,16 @@ class Batches:
     def _example(self, epoch: int, index: int) -> Example:
         """Report number `index`, or a copy task past the last one; the plain report where that is too long."""
         plain = index % len(self._reports)
-        if not self._pool:
+        if not self._pool and not self._bare:
             return self._examples[plain]
         rng = random.Random(f"{self._seed}/{epoch}/{index}")
         example = None
-        if index >= len(self._reports):
+        if self._pool and index >= len(self._reports):
             example = self._encoder.encode_copy_task(*make_copy_task(self._pool, rng))
-        elif self._varies:
-            example = self._encoder.encode(vary(self._reports[index], self._augment, self._pool, rng), True, rng)
+        else:
+            report = self._reports[index]
+            varied = vary(report, self._augment, self._pool, rng) if self._pool and self._varies else report
+            bare = self._bare > 0 and rng.random() < self._bare
+            if self._varies or bare:
+                example = self._encoder.encode(varied, True, rng if self._varies else None, bare)
         return example or self._examples[plain]

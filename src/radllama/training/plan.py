@@ -16,7 +16,7 @@ from radllama.training.examples import Batches, Encoder
 from radllama.training.footprint import Footprint, measure_footprint, read_config
 from radllama.training.packing import Block, build_blocks
 from radllama.training.scratch import train_tokenizer
-from radllama.training.start import choose_precision, start_prompt
+from radllama.training.start import choose_precision, start_library, start_prompt
 
 _GB = 1e9
 # Without a dataset: the paper's prompt and reports of usual length, under Llama 2's tokenizer.
@@ -156,13 +156,17 @@ def _blocks(recipe: Recipe, batches: Sequence[Sequence[Example]]) -> list[Block]
 def _first_batches(recipe: Recipe, data: Path | None) -> Iterator[list[Example]]:
     if data is None:
         instruction, findings, impression = _USUAL
+        if shown := recipe.neighbours:
+            findings += min(shown.count * (impression + findings * shown.findings), shown.budget_tokens)
         # The findings' first tokens differ, so that no more than the instruction is shared.
         prompts = ([0] * instruction + [1 + i % 2] + [0] * (findings - 1) for i in range(recipe.batch_size))
         yield [Example(prompt, [0] * impression) for prompt in prompts]
         return
     reports = list(read_split(data, "train"))
     tokenizer = _find_tokenizer(recipe, reports)
-    encoder = Encoder(start_prompt(recipe, reports), tokenizer, recipe.context_tokens, recipe.augment.misplace)
+    library = start_library(recipe, reports)
+    misplaced = recipe.augment.misplace
+    encoder = Encoder(start_prompt(recipe, reports), tokenizer, recipe.context_tokens, misplaced, library)
     reports, examples, _ = encoder.encode_all(reports, signed=True)
     if not examples:
         raise InputError(f"no training report fits context_tokens={recipe.context_tokens}; raise it")

@@ -7,6 +7,7 @@ from typing import Any
 from radllama.console import note
 from radllama.errors import InputError
 from radllama.files import read_json, write_json
+from radllama.library import Library
 from radllama.model import SETTINGS_FILE, add_adapter, fingerprint, load_base
 from radllama.prompt import Prompt, make_prompt
 from radllama.recipe import Recipe
@@ -63,11 +64,16 @@ def start_prompt(recipe: Recipe, reports: Sequence[Report]) -> Prompt:
     """The recipe's prompt; what it sets apart is learned from the training reports."""
     choice = recipe.prompt
     if choice.set_apart is None:
-        return make_prompt(choice.template, choice.indication)
+        return make_prompt(choice.template, choice.indication, neighbours=recipe.neighbours)
     selection = learn_selection(reports, choice.set_apart)
     if not selection:
         raise InputError("prompt.set_apart: the training reports teach nothing of what is taken up; leave it out")
-    return make_prompt(choice.template, choice.indication, selection)
+    return make_prompt(choice.template, choice.indication, selection, recipe.neighbours)
+
+
+def start_library(recipe: Recipe, reports: Sequence[Report]) -> Library | None:
+    """The training reports as a library, where the recipe's prompts show prior ones; the index of `library build`."""
+    return Library.build(reports, "bm25") if recipe.neighbours else None
 
 
 def choose_precision(wanted: str) -> str:

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -37,7 +36,7 @@ from radllama.training.checkpoint import (
 from radllama.training.examples import Batches, Encoder
 from radllama.training.learner import Learner
 from radllama.training.processes import Processes
-from radllama.training.start import choose_precision, claim_folder, start_network, start_prompt
+from radllama.training.start import choose_precision, claim_folder, start_library, start_network, start_prompt
 from radllama.weights import BASE_PINS, PINS, hash_weights
 
 _CHECKPOINTS, _BEST = "checkpoints", "best.safetensors"
@@ -92,10 +91,12 @@ class _Training:
     ) -> None:
         self.recipe, self.out, self.processes = recipe, out, processes
         self.prompt = start_prompt(recipe, train)
+        self.library = start_library(recipe, train)
         self.precision = choose_precision(recipe.precision)
         network, self.tokenizer, self.base_fingerprint = start_network(recipe, train, self.precision)
 
-        encoder = Encoder(self.prompt, self.tokenizer, recipe.context_tokens, recipe.augment.misplace)
+        misplaced = recipe.augment.misplace
+        encoder = Encoder(self.prompt, self.tokenizer, recipe.context_tokens, misplaced, self.library)
         train, train_examples, self.dropped = encoder.encode_all(train, signed=True)
         self.valid_reports, self.valid_examples, dropped = encoder.encode_all(valid)
         self.dropped += dropped
@@ -105,8 +106,13 @@ class _Training:
             raise InputError(f"keep: {recipe.keep} needs valid reports, and the dataset has none; set keep: last")
         for reason, count in self.dropped.items():
             self._note(f"dropped {count} reports: {reason}={recipe.context_tokens}")
+        self.neighbours = dict(encoder.neighbours)
+        if recipe.neighbours and self.neighbours["left_out"]:
+            told = f"{self.neighbours['left_out']} of {sum(self.neighbours.values())} prior reports"
+            self._note(f"{told} did not fit neighbours.budget_tokens={recipe.neighbours.budget_tokens} or the context")
         self.train_count = len(train)
-        self.batches = Batches(train, train_examples, encoder, recipe.augment, recipe.batch_size, recipe.seed)
+        bare = recipe.neighbours.dropout if recipe.neighbours else 0.0
+        self.batches = Batches(train, train_examples, encoder, recipe.augment, recipe.batch_size, recipe.seed, bare)
         self.steps = self.batches.epoch_steps * recipe.epochs
         self.learner = Learner(recipe, network, self.precision, processes, train_examples[:3])
         self.network = self.learner.network
@@ -134,6 +140,7 @@ class _Training:
             "trainable_parameters": sum(weight.numel() for weight in weights),
             "examples": {"train": self.train_count, "valid": len(self.valid_examples)},
             "dropped": dict(self.dropped),
+            **({"neighbours_in_prompts": self.neighbours} if self.recipe.neighbours else {}),
             "packing": learner.packing,
             "precision": self.precision,
             "device": self.processes.device.type,
@@ -201,11 +208,12 @@ class _Training:
     def _draft(self, reports: Sequence[Report]) -> float:
         """Draft reports into `drafts/`, where they can be read; returns the mean ROUGE-1 (unstemmed F1)."""
         self.network.eval()
-        drafter = Drafter(TransformersEngine(self.network, self.tokenizer), self.prompt, "in-training")
+        engine = TransformersEngine(self.network, self.tokenizer)
+        drafter = Drafter(engine, self.prompt, "in-training", library=self.library)
         batches = drafter.draft_batches(reports, Sampling())
         drafts = [draft for batch in batches for draft in batch.values()]
         path = self.out / "drafts" / f"step-{self.state['step']:07d}.jsonl"
-        write_jsonl(path, (asdict(draft) for draft in drafts))
+        write_jsonl(path, (draft.to_json() for draft in drafts))
         score = rouge("rouge1")
         return sum(score(draft.reference or "", draft.draft) for draft in drafts) / len(drafts)
 
