@@ -32,10 +32,12 @@ LAYERS = [
     "dataset drafting reports.headings reports.sample_grammar clinical clinical.lexicon clinical.segment "
     "clinical.checks store store.tables store.migrations store.migrations.versions "
     "store.migrations.versions.r0001_keys_and_audit store.migrations.versions.r0002_feedback "
-    "store.migrations.versions.r0003_web_sessions server review review.agreement web web.trace web.errors web.pages",
+    "store.migrations.versions.r0003_web_sessions store.migrations.versions.r0004_review server review "
+    "review.agreement web web.trace web.errors web.pages",
     "files recipe evaluation.metrics reports.archive reports.fetch engines drafting.batches reports.sections "
     "clinical.context home store.migrate engines.post engines.cassette rivals rivals.tidy evaluation.normality "
-    "evaluation.scorers review.agreement.answers review.design review.blinding",
+    "evaluation.scorers review.agreement.answers review.design review.blinding "
+    "review.tables",
     "review.ratings "
     "engines.openai reports.sample_study clinical.attributes store.migrations.env store.store server.keys web.logs "
     "web.middleware web.sessions "
@@ -54,7 +56,10 @@ LAYERS = [
     "reports.table reports.mimic_cxr clinical.label clinical.observations clinical.checks.rules "
     "clinical.checks.flag",
     "review.form",
-    "review.material",
+    "review.material review.book",
+    "review.studies review.answers",
+    "review.export",
+    "review.progress",
     "clinical.checks.claims drafting.abstain evaluation.strata evaluation.faithfulness evaluation.label_agreement "
     "evaluation.notes evaluation.prior",
     "library.habits selection",
@@ -96,7 +101,7 @@ LAYERS = [
     "server.serve",
     "cli.serve",
     "cli.rivals",
-    "cli.data cli.train cli.draft cli.evaluate cli.label cli.feedback cli.check",
+    "cli.data cli.train cli.draft cli.evaluate cli.label cli.feedback cli.check cli.review",
     "cli",
 ]
 ROW = {name: row for row, names in enumerate(LAYERS) for name in names.split()}

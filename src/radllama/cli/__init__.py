@@ -13,6 +13,7 @@ from radllama.cli.evaluate import compare, evaluate
 from radllama.cli.feedback import feedback_app
 from radllama.cli.label import label
 from radllama.cli.library import library_app
+from radllama.cli.review import review_app
 from radllama.cli.serve import audit_app, keys_app, serve
 from radllama.cli.train import train
 from radllama.console import note
@@ -31,6 +32,7 @@ app.add_typer(library_app, name="library")
 app.add_typer(keys_app, name="keys")
 app.add_typer(audit_app, name="audit")
 app.add_typer(feedback_app, name="feedback")
+app.add_typer(review_app, name="review")
 for verb in (train, draft, evaluate, compare, label, check, serve):
     app.command()(verb)
 
