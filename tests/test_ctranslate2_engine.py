@@ -65,7 +65,7 @@ def test_it_sees_the_tokens_that_transformers_sees(
 ) -> None:
     tokenizer = load_model(str(lively_base), "cpu").tokenizer
     for text in ("Clear lungs.", "Clear. </s> Normal. <s>", "6 °C, größer\n\n  two  spaces ", "</s>"):
-        tokens = engine._encode(text)
+        tokens = engine.encode(text)
         assert tokenizer.convert_tokens_to_ids(tokens) == encode_text(tokenizer, text)
         assert engine.count_tokens(text) == reference.count_tokens(text)
 
@@ -101,7 +101,7 @@ def test_a_beginning_that_all_share_is_computed_once_and_changes_nothing(
     rendered = [beginning + prompt for prompt in prompts]
     sharing = CTranslate2Engine(Path(engine._path), beginning)
     assert len(sharing._shared) > 8
-    assert sharing._split([sharing._encode(one) for one in rendered])[1] == {"static_prompt": sharing._shared}
+    assert sharing._split([sharing.encode(one) for one in rendered])[1] == {"static_prompt": sharing._shared}
     for sampling in (GREEDY, Sampling(8, beams=2), Sampling(8, 1.0, 3, samples=2)):
         assert sharing.complete(rendered, sampling) == engine.complete(rendered, sampling)
         assert sharing.complete(prompts, sampling) == engine.complete(prompts, sampling)  # that begin otherwise

@@ -29,6 +29,7 @@ HEAVY = {
 # Bottom to top. A module may import those of lower rows, never of its own row or a higher one.
 LAYERS = [
     "radllama errors text console stats evaluation evaluation.html training training.averaging training.optimizer "
+    "doctor doctor.outcome "
     "dataset drafting reports.headings reports.sample_grammar clinical clinical.lexicon clinical.segment "
     "clinical.checks store store.tables store.migrations store.migrations.versions "
     "store.migrations.versions.r0001_keys_and_audit store.migrations.versions.r0002_feedback "
@@ -98,6 +99,11 @@ LAYERS = [
     "server.feedback_api server.openai_api server.pages",
     "server.app",
     "server.exposure",
+    "doctor.served doctor.resume",
+    "doctor.subject",
+    "doctor.files doctor.tokens doctor.drafts",
+    "doctor.doctor",
+    "cli.doctor",
     "server.serve",
     "cli.serve",
     "cli.rivals",

@@ -19,7 +19,7 @@ from radllama.weights import check_base_weights, check_weights
 EMBEDDED = "mini"
 SETTINGS_FILE = "recipe.json"  # what an unfinished run was started with; gone when it has finished
 _EMBEDDED_FOLDER = Path(__file__).parent / "models" / EMBEDDED
-_ADAPTER_CONFIG, _ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +61,12 @@ def prompt_of(folder: Path | None) -> Prompt:
 
 def base_of(folder: Path) -> str | None:
     """The model that an adapter in `folder` stands on; None for a whole model. Raises InputError when none is named."""
-    if not (folder / _ADAPTER_CONFIG).exists():
+    if not (folder / ADAPTER_CONFIG).exists():
         return None
     run = read_run(folder)
-    named = run["settings"]["base"] if run else read_json(folder / _ADAPTER_CONFIG).get("base_model_name_or_path")
+    named = run["settings"]["base"] if run else read_json(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
     if not named:
-        raise InputError(f"{folder / _ADAPTER_CONFIG}: names no base model")
+        raise InputError(f"{folder / ADAPTER_CONFIG}: names no base model")
     return str(named)
 
 
@@ -81,8 +81,8 @@ def model_folder(name: str) -> Path | None:
         return None
     if (folder / SETTINGS_FILE).exists() and not (folder / RUN_FILE).exists():
         raise InputError(f"{name}: this training has not finished; go on with `radllama train ... --resume`")
-    if not (folder / "config.json").exists() and not (folder / _ADAPTER_CONFIG).exists():
-        raise InputError(f"{name}: no model here (neither config.json nor {_ADAPTER_CONFIG})")
+    if not (folder / "config.json").exists() and not (folder / ADAPTER_CONFIG).exists():
+        raise InputError(f"{name}: no model here (neither config.json nor {ADAPTER_CONFIG})")
     return folder
 
 
@@ -181,8 +181,8 @@ def save_model(network: Any, tokenizer: Any, prompt: Prompt, folder: Path) -> No
         raise OSError(errno.EIO, str(error), str(folder)) from None
     if adapters:
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
-        if not _has_content(folder / _ADAPTER_WEIGHTS):
-            raise RuntimeError(f"{folder / _ADAPTER_WEIGHTS}: every adapter weight is zero; nothing was learned")
+        if not _has_content(folder / ADAPTER_WEIGHTS):
+            raise RuntimeError(f"{folder / ADAPTER_WEIGHTS}: every adapter weight is zero; nothing was learned")
     else:
         tokenizer.save_pretrained(folder)
     write_prompt(prompt, folder)
@@ -218,12 +218,12 @@ def _load_adapter(folder: Path, base: str, dtype: str) -> tuple[Any, Any]:
         check_base_weights(folder, place)
     misfit = f"{folder}: the adapter does not fit its base {base!r}; was it made for another?"
     try:
-        with safe_open(folder / _ADAPTER_WEIGHTS, "np") as weights:
+        with safe_open(folder / ADAPTER_WEIGHTS, "np") as weights:
             names = set(weights.keys())
         with _no_warnings():  # of weights that are missing: that is an error, below
             network = PeftModel.from_pretrained(network, folder)
     except (OSError, SafetensorError):
-        raise InputError(f"{folder}: no {_ADAPTER_WEIGHTS}, or a broken one; copy the run folder again") from None
+        raise InputError(f"{folder}: no {ADAPTER_WEIGHTS}, or a broken one; copy the run folder again") from None
     except (RuntimeError, ValueError, KeyError):
         raise InputError(misfit) from None
     if names != get_peft_model_state_dict(network).keys():

@@ -8,6 +8,7 @@ import typer
 import radllama
 from radllama.cli.check import check
 from radllama.cli.data import data_app
+from radllama.cli.doctor import doctor
 from radllama.cli.draft import draft
 from radllama.cli.evaluate import compare, evaluate
 from radllama.cli.feedback import feedback_app
@@ -33,7 +34,7 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(audit_app, name="audit")
 app.add_typer(feedback_app, name="feedback")
 app.add_typer(review_app, name="review")
-for verb in (train, draft, evaluate, compare, label, check, serve):
+for verb in (train, draft, evaluate, compare, label, check, doctor, serve):
     app.command()(verb)
 
 _INTERRUPTED = 130  # what typer exits with after a Ctrl-C

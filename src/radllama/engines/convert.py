@@ -10,7 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from radllama.console import note
-from radllama.engines import NEAR_TIE, Completion, Engine, Sampling
+from radllama.engines import CTRANSLATE2, NEAR_TIE, Completion, Engine, Sampling
 from radllama.engines.ctranslate2 import CTranslate2Engine
 from radllama.engines.manifest import MANIFEST_FILE, Manifest, hash_files, is_whole, read_manifest, write_manifest
 from radllama.engines.source import hash_source
@@ -37,12 +37,9 @@ def converted_folder(name: str, precision: str) -> Path:
     if folder is None:
         raise InputError(f"{name}: ctranslate2 needs the model in a folder (hf download {name} --local-dir FOLDER)")
     source = hash_source(folder)
-    beside = folder / f"ctranslate2-{precision}"
-    if is_whole(beside, source):
-        return beside
-    elsewhere = find_home() / "converted" / f"{source[:16]}-{precision}"
-    if is_whole(elsewhere, source):
-        return elsewhere
+    beside, elsewhere = places = _places(folder, source, precision)
+    if whole := [place for place in places if is_whole(place, source)]:
+        return whole[0]
     # The package is not written to, even where it can be: it is what was installed.
     place = beside if name != EMBEDDED and os.access(folder, os.W_OK) else elsewhere
     for stale in (beside, elsewhere):
@@ -53,6 +50,21 @@ def converted_folder(name: str, precision: str) -> Path:
     with write_folder_aside(place) as aside:
         convert(name, precision, source, aside)
     return place
+
+
+def find_converted(name: str) -> list[Path]:
+    """The conversions of a model, at any precision, that lie there whole; none for a name on the hub."""
+    folder = model_folder(name)
+    if folder is None:
+        return []
+    source = hash_source(folder)
+    places = [place for precision in CTRANSLATE2.values() for place in _places(folder, source, precision)]
+    return [place for place in places if is_whole(place, source)]
+
+
+def _places(folder: Path, source: str, precision: str) -> tuple[Path, Path]:
+    """Where a conversion may lie: beside the model, or in radllama's home."""
+    return folder / f"ctranslate2-{precision}", find_home() / "converted" / f"{source[:16]}-{precision}"
 
 
 def convert(name: str, precision: str, source: str, out: Path) -> None:

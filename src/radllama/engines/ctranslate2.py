@@ -41,7 +41,7 @@ class CTranslate2Engine(Engine):
         self._path = str(folder)
         self._options = {"compute_type": self._manifest.precision, "intra_threads": 1 if small else cores}
         self._generator = ctranslate2.Generator(self._path, inter_threads=cores if small else 1, **self._options)
-        self._shared = shared_tokens(self._encode, shared)
+        self._shared = shared_tokens(self.encode, shared)
 
     @property
     def name(self) -> str:
@@ -53,13 +53,18 @@ class CTranslate2Engine(Engine):
         """The positions that the network was made for."""
         return self._manifest.context_tokens
 
+    def encode(self, text: str) -> list[str]:
+        """The prompt's tokens, as they are written."""
+        tokens: list[str] = self._tokenizer.encode(text).tokens
+        return tokens[:-1] if tokens and tokens[-1] in self._manifest.ends else tokens
+
     def count_tokens(self, prompt: str) -> int:
         """How many tokens the prompt takes."""
-        return len(self._encode(prompt))
+        return len(self.encode(prompt))
 
     def complete(self, prompts: Sequence[str], sampling: Sampling) -> list[list[Completion]]:
         """The candidates of each prompt; see docs/engines.md for what sampling costs here."""
-        encoded = [self._encode(prompt) for prompt in prompts]
+        encoded = [self.encode(prompt) for prompt in prompts]
         if sampling.temperature:
             return [self._sample(tokens, sampling) for tokens in encoded]
         if sampling.beams > 1:
@@ -72,7 +77,7 @@ class CTranslate2Engine(Engine):
 
     def stream(self, prompt: str, sampling: Sampling) -> Iterator[str]:
         """The likeliest words in pieces, or a sample in one; closing the iterator early stops the writing."""
-        tokens = self._encode(prompt)
+        tokens = self.encode(prompt)
         if sampling.temperature:
             yield from filter(None, [self._sample(tokens, sampling)[0].text])
             return
@@ -161,10 +166,6 @@ class CTranslate2Engine(Engine):
                 )
             )
         return completions
-
-    def _encode(self, text: str) -> list[str]:
-        tokens: list[str] = self._tokenizer.encode(text).tokens
-        return tokens[:-1] if tokens and tokens[-1] in self._manifest.ends else tokens
 
     def _decode(self, ids: list[int]) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=True))

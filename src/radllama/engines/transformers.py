@@ -47,13 +47,17 @@ class TransformersEngine(Engine):
         config = self._network.config.get_text_config()
         return int(getattr(config, "max_position_embeddings", sys.maxsize))
 
+    def encode(self, prompt: str) -> list[int]:
+        """The prompt's token ids."""
+        return self._encode(self._tokenizer, prompt)
+
     def count_tokens(self, prompt: str) -> int:
         """How many tokens the prompt takes."""
-        return len(self._encode(self._tokenizer, prompt))
+        return len(self.encode(prompt))
 
     def complete(self, prompts: Sequence[str], sampling: Sampling) -> list[list[Completion]]:
         """The candidates of each prompt. What rounding could have decided in a batch is completed alone."""
-        encoded = [self._encode(self._tokenizer, prompt) for prompt in prompts]
+        encoded = [self.encode(prompt) for prompt in prompts]
         if sampling.beams > 1:  # a beam search has too many near ties to look for: one prompt at a time
             return [self._search(ids, sampling) for ids in encoded]
         rows = [_Row(ids, sample) for ids in encoded for sample in range(sampling.samples)]
@@ -66,7 +70,7 @@ class TransformersEngine(Engine):
 
     def stream(self, prompt: str, sampling: Sampling) -> Iterator[str]:
         """The first candidate in pieces; an iterator that is closed early stops the network."""
-        tokens = self._tokens(_Row(self._encode(self._tokenizer, prompt), 0), sampling)
+        tokens = self._tokens(_Row(self.encode(prompt), 0), sampling)
         try:
             yield from stream_text(tokens, self._decode)
         finally:
