@@ -92,6 +92,13 @@ def test_an_example_longer_than_the_budget_gets_a_block_of_its_own(packing: Pack
     assert blocks[0].input_ids.numel() == 52
 
 
+@pytest.mark.parametrize("packing", PACKINGS[:2])
+def test_groups_hold_powers_of_two_so_that_products_come_in_few_shapes(packing: Packing) -> None:
+    for block in build_blocks(make_examples(random.Random(6), 45), 300, packing):
+        for count, _ in block.layout.groups if block.layout else ():
+            assert count.bit_count() == 1
+
+
 def test_a_long_beginning_is_paid_once() -> None:
     examples = make_examples(random.Random(7), 20, shared=300, longest=10)
     [block] = build_blocks(examples, 10_000)

@@ -6,10 +6,10 @@ that takes an attention function from there computes with it, and drafting goes 
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from radllama.training.packing import Layout
+from radllama.training.products import attend_by_products, hidden
 
 if TYPE_CHECKING:
     import torch
@@ -53,28 +53,46 @@ def _attend_by_layout(
     if layout is None or more.get("s_aux") is not None or more.get("position_bias") is not None:
         raise NotImplementedError("attention that a block's layout does not reach, or with sinks or biases")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    if repeats := query.shape[1] // key.shape[1] - 1:
-        key, value = (x.repeat_interleave(repeats + 1, dim=1) for x in (key, value))
     kind = query.device.type
     if torch.is_autocast_enabled(kind):
         query, key, value = (x.to(torch.get_autocast_dtype(kind)) for x in (query, key, value))
+    with torch.autocast(kind, enabled=False):  # it would compute the softmax in float32, twice the memory
+        if kind == "cpu" and not softcap and not dropout:
+            return attend_by_products(query, key, value, layout, scale, sliding_window), None
+        return _attend_by_groups(query, key, value, layout, scale, dropout, sliding_window, softcap), None
+
+
+def _attend_by_groups(
+    query: "torch.Tensor",
+    key: "torch.Tensor",
+    value: "torch.Tensor",
+    layout: Layout,
+    scale: float,
+    dropout: float,
+    window: int | None,
+    softcap: float | None,
+) -> "torch.Tensor":
+    import torch
+
+    if repeats := query.shape[1] // key.shape[1] - 1:
+        key, value = (x.repeat_interleave(repeats + 1, dim=1) for x in (key, value))
 
     def attend(q: "torch.Tensor", k: "torch.Tensor", v: "torch.Tensor") -> "torch.Tensor":
-        return _attend(q, k, v, scale, dropout, sliding_window, softcap)
+        return _attend(q, k, v, scale, dropout, window, softcap)
 
     parts = []
-    with torch.autocast(kind, enabled=False):  # it would compute the softmax in float32, twice the memory
-        sizes = [layout.shared, *(count * width for count, width in layout.groups)]
-        (q0, *qs), (k0, *ks), (v0, *vs) = (torch.split(x, sizes, dim=2) for x in (query, key, value))
+    sizes = [layout.shared, *(count * width for count, width in layout.groups)]
+    rest = query.shape[2] - sum(sizes)  # tokens that only make the row longer
+    (q0, *qs), (k0, *ks), (v0, *vs) = (torch.split(x, [*sizes, rest], dim=2) for x in (query, key, value))
+    if layout.shared:
+        parts.append(attend(q0, k0, v0).transpose(1, 2))
+    for (count, _), *own in zip(layout.groups, qs[:-1], ks[:-1], vs[:-1], strict=True):
+        # (1, H, count * width, D) -> (count, H, width, D)
+        q, k, v = (torch.unflatten(x, 2, (count, -1)).transpose(0, 2).squeeze(2) for x in own)
         if layout.shared:
-            parts.append(attend(q0, k0, v0).transpose(1, 2))
-        for (count, _), *own in zip(layout.groups, qs, ks, vs, strict=True):
-            # (1, H, count * width, D) -> (count, H, width, D)
-            q, k, v = (torch.unflatten(x, 2, (count, -1)).transpose(0, 2).squeeze(2) for x in own)
-            if layout.shared:
-                k, v = (torch.cat([first.expand(count, -1, -1, -1), rest], 2) for first, rest in ((k0, k), (v0, v)))
-            parts.append(attend(q, k, v).transpose(1, 2).flatten(0, 1)[None])
-    return torch.cat(parts, 1), None
+            k, v = (torch.cat([first.expand(count, -1, -1, -1), rest], 2) for first, rest in ((k0, k), (v0, v)))
+        parts.append(attend(q, k, v).transpose(1, 2).flatten(0, 1)[None])
+    return torch.cat([*parts, qs[-1].new_zeros(1, rest, *parts[0].shape[2:])], 1)
 
 
 def _attend(
@@ -90,36 +108,18 @@ def _attend(
     import torch
 
     width, keys = q.shape[-2], k.shape[-2]
-    if q.device.type != "cpu" and not softcap and not (window and window < keys):
+    if not softcap and not (window and window < keys):
         from torch.nn.attention.bias import causal_lower_right
 
         # Never a matrix of scores in memory, and the flash kernels know this mask without being shown it.
         return torch.nn.functional.scaled_dot_product_attention(
             q, k, v, attn_mask=causal_lower_right(width, keys), dropout_p=dropout, scale=scale
         )
-    # On a CPU plain products run at twice the speed of the fused kernel, whose backward computes the scores anew.
     scores = (q * scale) @ k.transpose(-1, -2)
     if softcap:
         scores = softcap * torch.tanh(scores / softcap)
-    scores = scores + _hidden(width, keys, window, q.dtype, q.device)
+    scores = scores + hidden(width, keys - width, keys, window, q.dtype, q.device)
     shares = torch.softmax(scores, dim=-1)
     if dropout:
         shares = torch.nn.functional.dropout(shares, dropout)
     return shares @ v
-
-
-def forget_masks() -> None:
-    """Drop the masks that are kept from one pass to the next."""
-    _hidden.cache_clear()
-
-
-@lru_cache(maxsize=64)  # of all layers of a pass, and of passes of like lengths
-def _hidden(width: int, keys: int, window: int | None, dtype: Any, device: Any) -> "torch.Tensor":
-    """(T, K): 0 where a query sees a key, minus infinity where it does not."""
-    import torch
-
-    before = keys - width
-    sees = torch.ones(width, keys, dtype=torch.bool, device=device).tril(before)
-    if window:
-        sees = sees.triu(before - window + 1)
-    return torch.zeros(width, keys, dtype=dtype, device=device).masked_fill(~sees, float("-inf"))

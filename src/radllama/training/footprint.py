@@ -11,10 +11,10 @@ from typing import Any
 from radllama.errors import InputError
 from radllama.model import add_adapter, hub_answers, model_folder
 from radllama.recipe import Recipe
-from radllama.training.attention import forget_masks
 from radllama.training.lora import speed_up_adapters
 from radllama.training.loss import block_loss
 from radllama.training.packing import Block
+from radllama.training.products import forget_masks
 from radllama.training.scratch import make_config
 
 # Two shapes need neither the hub nor Meta's licence to be known (arXiv 2307.09288, and their config.json).

@@ -12,6 +12,8 @@ from radllama.training.packing import PACKINGS, Block, Packing, build_blocks
 if TYPE_CHECKING:
     import torch
 
+_ROW_TOKENS, _LEARNED_TOKENS = 64, 32
+
 
 @contextmanager
 def block_loss(
@@ -77,6 +79,7 @@ def _token_losses(network: Any, block: Block, smoothing: float, precision: str) 
     import torch
 
     with ExitStack() as stack:
+        count, block = len(block.target), _round_up(block)
         stack.enter_context(_learned_tokens_only(network, block))
         inputs: dict[str, Any] = {"input_ids": block.input_ids, "use_cache": False}
         if block.position_ids is not None:
@@ -86,9 +89,34 @@ def _token_losses(network: Any, block: Block, smoothing: float, precision: str) 
             inputs["layout"] = block.layout
         with _autocast(block.input_ids.device, precision):
             logits = network(**inputs).logits
-        yield torch.nn.functional.cross_entropy(
+        losses = torch.nn.functional.cross_entropy(
             logits.float(), block.target, reduction="none", label_smoothing=smoothing
         )
+        yield losses[:count]
+
+
+def _round_up(block: Block) -> Block:
+    """The block with a few tokens more that nobody sees, and that are predicted for nothing.
+
+    On a CPU the first product of a shape takes half a millisecond more, in which its code is generated, and
+    no two batches are of one length.
+    """
+    if block.input_ids.device.type != "cpu" or not block.layout or block.position_ids is None:
+        return block
+    return replace(
+        block,
+        input_ids=_padded(block.input_ids, _ROW_TOKENS),
+        position_ids=_padded(block.position_ids, _ROW_TOKENS),
+        source=_padded(block.source, _LEARNED_TOKENS),
+        target=_padded(block.target, _LEARNED_TOKENS),
+    )
+
+
+def _padded(x: "torch.Tensor", multiple: int) -> "torch.Tensor":
+    """With zeros at its end, so that its last dimension is a multiple."""
+    import torch
+
+    return torch.nn.functional.pad(x, (0, -x.shape[-1] % multiple))
 
 
 def _plain_losses(network: Any, example: Example, device: Any, precision: str) -> "torch.Tensor":
@@ -113,26 +141,32 @@ def _autocast(device: Any, precision: str) -> Any:
 def _learned_tokens_only(network: Any, block: Block) -> Iterator[None]:
     """Hooks that keep the last layers from computing tokens from which nothing is predicted.
 
-    The last feed-forward block and the vocabulary projection work token by token. The former's results are
-    put back among zeros, which no learned token sees; the latter's are left picked. Whatever a model does
-    around them (norms, scaling, soft-capping) still holds.
+    The last layer's queries, what it makes of its attention, its feed-forward block and the vocabulary
+    projection work token by token. The results of the last are left picked; those of the others are put back
+    among zeros, which no learned token sees. Whatever a model does around them (norms, scaling, soft-capping)
+    still holds.
     """
+    needed = _padded(block.needed, _LEARNED_TOKENS) if block.layout else block.needed
 
     def pick_needed(_module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        return (args[0].flatten(0, 1).index_select(0, block.needed)[None], *args[1:])
+        return (args[0].flatten(0, 1).index_select(0, needed)[None], *args[1:])
 
     def put_back(_module: Any, _args: Any, output: Any) -> Any:
         everywhere = output.new_zeros(block.input_ids.numel(), output.shape[-1])
-        return everywhere.index_copy(0, block.needed, output[0]).view(*block.input_ids.shape, -1)
+        return everywhere.index_copy(0, block.needed, output[0, : len(block.needed)]).view(*block.input_ids.shape, -1)
 
     def pick_sources(_module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
         return (args[0].flatten(0, 1).index_select(0, block.source), *args[1:])
 
     handles = [network.get_output_embeddings().register_forward_pre_hook(pick_sources)]
-    layers = getattr(network.get_decoder(), "layers", None)
-    if layers is not None and hasattr(layers[-1], "mlp"):
-        handles.append(layers[-1].mlp.register_forward_pre_hook(pick_needed))
-        handles.append(layers[-1].mlp.register_forward_hook(put_back))
+    layers: Any = getattr(network.get_decoder(), "layers", None)
+    for name in ("self_attn.q_proj", "self_attn.o_proj", "mlp") if layers else ():
+        try:
+            module = layers[-1].get_submodule(name)
+        except AttributeError:  # a model that calls them otherwise computes all tokens
+            continue
+        handles.append(module.register_forward_pre_hook(pick_needed))
+        handles.append(module.register_forward_hook(put_back))
     try:
         yield
     finally:

@@ -92,17 +92,18 @@ def shared_beginning(examples: Sequence[Example]) -> list[int]:
 
 
 def _group_alike(ordered: Sequence[Example], shared: int) -> list[list[Example]]:
-    """Cut examples, longest first, so that padding and the groups' own cost are least in sum."""
-    import numpy as np
+    """Cut examples, longest first, so that padding and the groups' own cost are least in sum.
 
-    lengths = np.array([len(example) - shared for example in ordered])
-    starts = np.arange(len(lengths))
-    least = np.zeros(len(lengths) + 1)  # of the first so many examples
+    A group holds a power of two of them: products of few different shapes, which a CPU prepares once each.
+    """
+    lengths = [len(example) - shared for example in ordered]
+    least = [0]  # of the first so many examples
     begin = [0]
     for end in range(1, len(lengths) + 1):
-        costs = least[:end] + (end - starts[:end]) * lengths[:end] + _GROUP_TOKENS
-        begin.append(int(costs.argmin()))
-        least[end] = costs[begin[end]]
+        starts = [end - 2**power for power in range(end.bit_length())]
+        costs = [least[start] + (end - start) * lengths[start] + _GROUP_TOKENS for start in starts]
+        least.append(min(costs))
+        begin.append(starts[costs.index(least[-1])])
     groups: list[list[Example]] = []
     end = len(ordered)
     while end:
@@ -126,7 +127,10 @@ def _fill_passes(
                 yield current
                 current, used = [], shared
                 continue
-            taken, left = left[: max(1, room)], left[max(1, room) :]
+            count = max(1, min(room, len(left)))
+            if not one_group:
+                count = 2 ** (count.bit_length() - 1)
+            taken, left = left[:count], left[count:]
             current.append(taken)
             used += len(taken) * width
     if current:
