@@ -14,13 +14,13 @@ from radllama.server.feedback import (
     Decision,
     DraftRow,
     VerdictRow,
-    count_edits,
     decide,
     drift,
     export_feedback,
     remove_before,
 )
 from radllama.store.store import Store
+from radllama.text import count_edits
 
 MONDAY = datetime(2026, 3, 2, 12, tzinfo=timezone.utc)
 

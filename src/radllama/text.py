@@ -41,3 +41,14 @@ def sentences(text: str) -> list[str]:
         if open_part:
             parts.append(open_part)
     return [part for part in parts if part]
+
+
+def count_edits(before: str, after: str) -> int:
+    """Words inserted, removed or replaced (Levenshtein's distance over words, as they are written)."""
+    old, new = before.split(), after.split()
+    row = list(range(len(new) + 1))
+    for i, mine in enumerate(old, start=1):
+        above, row[0] = row[0], i
+        for j, theirs in enumerate(new, start=1):
+            above, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, above + (mine != theirs))
+    return row[-1]

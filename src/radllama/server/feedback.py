@@ -20,6 +20,7 @@ from radllama.files import write_jsonl
 from radllama.report import Report
 from radllama.store.store import Store
 from radllama.store.tables import Table, UtcTime, now
+from radllama.text import count_edits
 
 Verdict = Literal["accepted", "edited", "rejected"]
 REASONS = {
@@ -119,17 +120,6 @@ def decide(session: Session, draft_id: str, decision: Decision, caller: str) -> 
     session.add(row)
     session.flush()
     return row
-
-
-def count_edits(before: str, after: str) -> int:
-    """Words inserted, removed or replaced (Levenshtein's distance over words, as they are written)."""
-    old, new = before.split(), after.split()
-    row = list(range(len(new) + 1))
-    for i, mine in enumerate(old, start=1):
-        above, row[0] = row[0], i
-        for j, theirs in enumerate(new, start=1):
-            above, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, above + (mine != theirs))
-    return row[-1]
 
 
 def export_feedback(
