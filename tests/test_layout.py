@@ -34,10 +34,10 @@ LAYERS = [
     "clinical.checks store store.tables store.migrations store.migrations.versions "
     "store.migrations.versions.r0001_keys_and_audit store.migrations.versions.r0002_feedback "
     "store.migrations.versions.r0003_web_sessions store.migrations.versions.r0004_review server review "
-    "review.agreement web web.trace web.errors web.pages",
+    "review.agreement review.analysis web web.trace web.errors web.pages",
     "files recipe evaluation.metrics reports.archive reports.fetch engines drafting.batches reports.sections "
     "clinical.context home store.migrate engines.post engines.cassette rivals rivals.tidy evaluation.normality "
-    "evaluation.scorers review.agreement.answers review.design review.blinding "
+    "evaluation.scorers review.agreement.answers review.analysis.model review.latent review.design review.blinding "
     "review.tables",
     "review.ratings "
     "engines.openai reports.sample_study clinical.attributes store.migrations.env store.store server.keys web.logs "
@@ -56,7 +56,7 @@ LAYERS = [
     "dataset.cleaning dataset.leaks evaluation.drafts reports.phi "
     "reports.table reports.mimic_cxr clinical.label clinical.observations clinical.checks.rules "
     "clinical.checks.flag",
-    "review.form",
+    "review.form review.rehearsal review.analysis.frame",
     "review.material review.book",
     "review.studies review.answers",
     "review.export",
@@ -77,7 +77,11 @@ LAYERS = [
     "clinical.check_file drafting.draft evaluation.scores evaluation.tables",
     "drafting.voting",
     "drafting.consensus",
-    "evaluation.by_observation evaluation.page evaluation.compare",
+    "evaluation.by_observation evaluation.page evaluation.compare "
+    "review.analysis.summaries review.analysis.comparisons review.analysis.consistency review.analysis.correlation "
+    "review.analysis.tables",
+    "review.analysis.preference review.analysis.effort review.analysis.methods review.analysis.page",
+    "review.analysis.analyse",
     "cli.library",
     "reports drafting.load evaluation.evaluate",
     "training.products training.lora training.processes evaluation.sources",

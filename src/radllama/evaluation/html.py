@@ -11,7 +11,7 @@ from functools import cache
 from itertools import groupby
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 BINS = 20
@@ -43,7 +43,7 @@ def render_evaluation(
     nearest, rouge1, strata, flags (kind, message), omitted and invented observations. `counts`: how many drafts have
     something grave against them, of how many with known findings.
     """
-    template = _environment().get_template("evaluation.html.j2")
+    template = make_environment().get_template("evaluation.html.j2")
     return template.render(
         scores=scores,
         measures=measures,
@@ -60,7 +60,7 @@ def render_evaluation(
 
 def render_sources(table: Mapping[str, Any], *, measures: Mapping[str, Any]) -> str:
     """The page of a system on several test sets: `table` is what its `scores.json` holds, `measures` those to show."""
-    return _environment().get_template("sources.html.j2").render(table=table, measures=measures)
+    return make_environment().get_template("sources.html.j2").render(table=table, measures=measures)
 
 
 def share_in_bins(values: Sequence[float], bins: int = BINS) -> list[float]:
@@ -115,9 +115,11 @@ def _fixed(value: float | None, digits: int = 1) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def make_environment(package: str = "radllama.evaluation") -> Environment:
+    """Templates of a package, with those of this one behind them: every page has one look, one way to draw."""
+    packages = dict.fromkeys((package, "radllama.evaluation"))
     environment = Environment(
-        loader=PackageLoader("radllama.evaluation", "templates"),
+        loader=ChoiceLoader([PackageLoader(name, "templates") for name in packages]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -1,0 +1,1 @@
+"""A closed study -> what it shows: means, differences, agreement, errors, preference, and what it does not show."""
