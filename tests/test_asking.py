@@ -8,19 +8,24 @@ from typing import Any
 
 import pytest
 from command import Run
+from endpoints import serve
 from transformers import AutoTokenizer
 
 from radllama.drafting.draft import Drafter, draft_file
 from radllama.drafting.load import load_drafter
 from radllama.engines import Engine, Sampling
+from radllama.engines.openai import Endpoint
 from radllama.engines.transformers import TransformersEngine
 from radllama.errors import InputError
 from radllama.files import read_json, read_jsonl, write_jsonl
 from radllama.library import Library, Neighbour
 from radllama.library.asking import Asking, fit_budget
+from radllama.model import load_model
 from radllama.prompt import TEMPLATES, encode_prompt, encode_text, make_prompt, read_prompt, write_prompt
 from radllama.recipe import Augment, Neighbours
 from radllama.report import Report
+from radllama.rivals.load import connect_rival, load_rival
+from radllama.rivals.rival import Examples
 from radllama.training.augment import swap_sides
 from radllama.training.examples import Batches, Encoder
 
@@ -242,8 +247,8 @@ def test_training_and_every_engine_see_the_same_tokens(
     assert example
     asked = Drafter(engine, prompt, "reader", library=library).ask(NEW.findings, NEW.indication, 16, leave_out=NEW)
     inner: Any = engine
-    local = isinstance(engine, TransformersEngine)
-    ids = inner._encode(tokenizer, asked.text) if local else tokenizer.convert_tokens_to_ids(inner._encode(asked.text))
+    seen = inner.encode(asked.text)
+    ids = seen if isinstance(engine, TransformersEngine) else tokenizer.convert_tokens_to_ids(seen)
     assert asked.shown
     assert ids == example.prompt_ids
     assert asked.tokens == len(ids)
@@ -294,3 +299,33 @@ def test_the_vote_hears_a_model_that_has_read_them(reader: Path, dataset: Path, 
     ((_, row),) = read_jsonl(tmp_path / "out.jsonl")
     assert len(row["shown"]) == 3
     assert len(row["neighbours"]) > 3
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_an_endpoint_is_sent_what_training_showed(
+    reader: Path, library: Library, tokenizer: Any, template: str, tmp_path: Path
+) -> None:
+    """The server holds the weights; the folder given as the template holds the prompt and the tokenizer."""
+    folder = Path(shutil.copytree(reader, tmp_path / "served"))
+    prompt = make_prompt(template, True, neighbours=choice(findings=True))
+    write_prompt(prompt, folder)
+    example = Encoder(prompt, tokenizer, 1024, library=library).encode(NEW)
+    assert example
+    write_jsonl(tmp_path / "in.jsonl", [NEW.to_json()])
+    examples = Examples(0, library, "lib@1")
+    with serve(load_model(str(folder), "cpu")) as server:
+        rival = connect_rival(Endpoint(server.url, "served"), str(folder), examples)
+        draft_file(rival, tmp_path / "in.jsonl", tmp_path / "out.jsonl", sampling=Sampling(6))
+    ((_, _, body),) = server.seen
+    assert encode_text(tokenizer, body["prompt"]) == example.prompt_ids
+    ((_, row),) = read_jsonl(tmp_path / "out.jsonl")
+    ours = load_drafter(str(folder), "cpu").with_library(library).ask(NEW.findings, NEW.indication, 6, leave_out=NEW)
+    assert [one["id"] for one in row["neighbours"]] == [one.id for one in ours.shown]
+    assert row["examples_dropped"] == ours.left_out
+
+
+def test_a_template_with_its_own_prior_reports_needs_no_shots(reader: Path, library: Library) -> None:
+    with pytest.raises(InputError, match="shows 3 prior reports by itself; leave out --shots"):
+        load_rival(str(reader), examples=Examples(2, library, "lib@1"), device="cpu")
+    with pytest.raises(InputError, match="say how many with --shots"):
+        load_rival(str(reader), "plain", Examples(0, library, "lib@1"), device="cpu")

@@ -127,8 +127,8 @@ def test_mistakes_are_one_line(run: Run, server: ModelServer, models: dict[str, 
     one = ["draft", "--findings", f"A {CANARY}."]
     url = ["--base-url", server.url]
     assert "no engine 'vllm'; there are" in last_line(run(*one, "--engine", "vllm"))
-    told = last_line(run(*one, "--engine", "ctranslate2", "--template", "paper"))
-    assert "--template and --shots need --engine transformers or openai" in told
+    told = last_line(run(*one, "--engine", "ctranslate2", "--template", "chat"))
+    assert "--template chat writes special tokens, which --engine transformers alone takes" in told
     assert "--engine openai needs --base-url" in last_line(run(*one, "--engine", "openai"))
     assert "--base-url is for an endpoint; add --engine openai" in last_line(run(*one, *url))
     assert "--offline is for an endpoint" in last_line(run(*one, "--offline"))

@@ -103,6 +103,19 @@ def test_zero_shot_in_its_own_prompt_is_the_drafter(
         )
 
 
+@pytest.mark.parametrize("template", ["plain", None])
+def test_the_fast_engine_is_asked_as_the_reference_is(
+    models: dict[str, Path], library: Library, reports: list[Report], template: str | None
+) -> None:
+    ours, fast = (
+        load_rival(str(models["llama"]), template, shots(library, 2), device="cpu", engine=engine)
+        for engine in ("transformers", "ctranslate2")
+    )
+    assert fast.prompt_name == ours.prompt_name
+    for report in reports[:3]:
+        assert fast.draft(report.findings, "", SHORT) == ours.draft(report.findings, "", SHORT)
+
+
 def test_examples_change_the_draft(models: dict[str, Path], library: Library, reports: list[Report]) -> None:
     zero = load_rival(str(models["llama"]), "plain", device="cpu")
     three = load_rival(str(models["llama"]), "plain", shots(library, 3), device="cpu")

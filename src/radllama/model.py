@@ -147,6 +147,22 @@ def load_base(name: str, dtype: str = "float32", four_bit: bool = False) -> tupl
     return network, tokenizer
 
 
+def load_tokenizer(name: str) -> Any:
+    """The tokenizer of a model, or of an adapter's base, without its weights; InputError where it is not here."""
+    from transformers import AutoTokenizer
+
+    try:
+        folder = model_folder(name)
+        while folder and (base := base_of(folder)):
+            name, folder = base, model_folder(base)
+        local = folder is not None or not hub_answers()
+        return AutoTokenizer.from_pretrained(str(folder or name), local_files_only=local, trust_remote_code=False)
+    except (OSError, ValueError):
+        raise InputError(
+            f"model {name!r}: its tokenizer is not here, so no tokens can be counted; give its folder"
+        ) from None
+
+
 def add_adapter(network: Any, rank: int, alpha: float, dropout: float, targets: list[str], seed: int) -> Any:
     """The network with a fresh LoRA adapter, as a PEFT model. Raises InputError for a target it has not."""
     import torch

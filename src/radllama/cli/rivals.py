@@ -66,8 +66,6 @@ class RivalOptions:
         """Raise InputError for options that do not go together."""
         if self.engine not in (None, *ENGINES, ENDPOINT):
             raise InputError(f"draft: no engine {self.engine!r}; there are {', '.join((*ENGINES, ENDPOINT))}")
-        if self.are_used and self.engine not in (None, TRANSFORMERS, ENDPOINT):
-            raise InputError(f"draft: --template and --shots need --engine {TRANSFORMERS} or {ENDPOINT}")
         if consensus and self.are_used:
             raise InputError("draft: --consensus asks no model; leave out --engine, --template and --shots")
         if self.shots and not library:
@@ -90,9 +88,9 @@ def make_rival(model: str, device: str, library: Path | None, options: RivalOpti
     from radllama.engines.openai import Endpoint
     from radllama.rivals.load import connect_rival, load_rival, read_examples
 
-    examples = read_examples(library, options.shots) if library and options.shots else None
+    examples = read_examples(library, options.shots) if library else None
     if options.engine != ENDPOINT or options.base_url is None:
-        return load_rival(model, options.template, examples, options.tidy, device)
+        return load_rival(model, options.template, examples, options.tidy, device, options.engine or TRANSFORMERS)
     endpoint = Endpoint(
         options.base_url,
         model,

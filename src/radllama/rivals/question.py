@@ -103,7 +103,12 @@ def render_messages(question: Question) -> list[Message]:
 
 
 def render_text(question: Question, prompt: Prompt) -> str:
-    """The examples as the template renders them with their impressions, then the findings; a blank line between."""
+    """The examples as the template renders them with their impressions, then the findings; a blank line between.
+
+    A template that has a place for prior reports shows them there, as the model was tuned to read them.
+    """
+    if prompt.shelf:
+        return prompt.render(question.findings, question.indication, neighbours=question.examples[::-1])
     blocks = [
         prompt.render(example.findings) + prompt.render_completion(example.impression) for example in question.examples
     ]

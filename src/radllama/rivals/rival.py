@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -72,11 +72,15 @@ class Asking(Generic[Prompt]):
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """How many of the nearest prior reports are shown, out of which library; `name` is for the run file."""
+    """How many of the nearest prior reports are shown, out of which library; `name` is for the run file.
+
+    `within`: those of the nearest that a template's own budget lets through.
+    """
 
     shots: int
     library: Library
     name: str
+    within: Callable[[Sequence[Neighbour]], Sequence[Neighbour]] = lambda near: near
 
 
 class Rival(Generic[Prompt]):
@@ -137,11 +141,12 @@ class Rival(Generic[Prompt]):
             yield {i: self._record(reports[i], *one, sampling) for i, one in zip(batch, answered, strict=True)}
 
     def _ask(self, report: Report, sampling: Sampling) -> Question:
-        nearest: list[Neighbour] = []
+        question = Question(report.findings, report.indication)
         if self._examples:
             # Never its own report, nor another of its patient: their impressions repeat each other.
             nearest = self._examples.library.nearest(report.findings, self._examples.shots, leave_out=report)
-        question = Question(report.findings, report.indication, tuple(reversed(nearest)))
+            kept = self._examples.within(nearest)
+            question = replace(question, examples=tuple(reversed(kept)), dropped=len(nearest) - len(kept))
         while question.examples and not self._fits(question, sampling):
             question = question.without_farthest()
         return question

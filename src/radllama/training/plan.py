@@ -8,7 +8,7 @@ from typing import Any
 
 from radllama.dataset.build import read_split
 from radllama.errors import InputError
-from radllama.model import hub_answers, model_folder
+from radllama.model import load_tokenizer
 from radllama.prompt import Example
 from radllama.recipe import Recipe
 from radllama.report import Report
@@ -178,18 +178,10 @@ def _find_tokenizer(recipe: Recipe, reports: Sequence[Report]) -> Any:
     if recipe.scratch:
         texts = (text for r in reports for text in (r.findings, r.impression, r.indication))
         return train_tokenizer(texts, recipe.scratch.vocab_size)
-    from transformers import AutoTokenizer
-
     try:
-        folder = model_folder(recipe.base)
-        local = folder is not None or not hub_answers()
-        return AutoTokenizer.from_pretrained(
-            str(folder or recipe.base), local_files_only=local, trust_remote_code=False
-        )
-    except (OSError, ValueError):
-        raise InputError(
-            f"base {recipe.base!r}: its tokenizer is not here, so --data cannot be counted; leave --data out"
-        ) from None
+        return load_tokenizer(recipe.base)
+    except InputError as error:
+        raise InputError(f"{error}, or leave --data out") from None
 
 
 def _resident_bytes() -> float:
