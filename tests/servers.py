@@ -154,7 +154,7 @@ def serve(home: Path, served_model: Path) -> Iterator[Callable[..., Served]]:
     started: list[Served] = []
 
     def start(*arguments: str) -> Served:
-        started.append(Served(home, "--model", str(served_model), *arguments))
+        started.append(Served(home, "--model", str(served_model), "--samples", "1", *arguments))
         return started[-1]
 
     yield start

@@ -38,7 +38,8 @@ def test_an_impression_comes_with_what_made_it(server: Running) -> None:
     assert answer.status_code == 200
     assert body["draft"]["impression"].endswith("Clear lungs.")
     assert body["draft"]["finish_reason"] == "stop"
-    assert body["model"] == {"name": "one", "weights_sha256": "0" * 64, "prompt": "plain@0"}
+    made_by = {"name": "one", "weights_sha256": "0" * 64, "prompt": "plain@0", "samples": 1, "library": ""}
+    assert body["model"] == made_by
     assert body["id"].startswith("imp-")
     assert body["timing"]["total_ms"] > 0
     assert (body["links"], body["flags"], body["neighbours"], body["alternatives"]) == ([], [], [], [])

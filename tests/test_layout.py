@@ -75,7 +75,7 @@ LAYERS = [
     "drafting.election",
     "engines.convert evaluation.harm evaluation.measures",
     "clinical.check_file drafting.draft evaluation.scores evaluation.tables",
-    "drafting.voting",
+    "drafting.voting drafting.voices",
     "drafting.consensus",
     "evaluation.by_observation evaluation.page evaluation.compare "
     "review.analysis.summaries review.analysis.comparisons review.analysis.consistency review.analysis.correlation "
@@ -93,7 +93,8 @@ LAYERS = [
     "dataset.build",
     "training.train training.plan",
     "clinical.links drafting.style server.jobs server.stops server.limiter server.schemas server.feedback",
-    "server.worker server.openai_schemas server.recorder server.assistant",
+    "server.worker server.openai_schemas server.recorder server.impressions",
+    "server.assistant",
     "server.pool",
     "server.batcher",
     "server.metrics",

@@ -9,6 +9,8 @@ import pytest
 from servers import Running, running
 
 from radllama.drafting.draft import Drafter
+from radllama.drafting.election import Voting
+from radllama.drafting.voting import VotingDrafter
 from radllama.engines import Completion, Sampling
 from radllama.library import Library
 from radllama.prompt import make_prompt
@@ -24,7 +26,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not instal
 
 
 class Writing:
-    """An engine that writes one impression, word by word, and another as its alternative."""
+    """An engine that writes one impression, word by word, and another as its other samples."""
 
     name, context_tokens = "writing", 1000
 
@@ -32,8 +34,8 @@ class Writing:
         return len(prompt.split())
 
     def complete(self, prompts: Sequence[str], sampling: Sampling) -> list[list[Completion]]:
-        text = "Small left pleural effusion." if sampling.temperature else DRAFT
-        return [[Completion(text, "stop")] * sampling.samples for _ in prompts]
+        texts = [DRAFT, *["Small left pleural effusion."] * (sampling.samples - 1)]
+        return [[Completion(text, "stop") for text in texts] for _ in prompts]
 
     def stream(self, prompt: str, sampling: Sampling) -> Iterator[str]:
         first, *rest = DRAFT.split(" ")
@@ -43,9 +45,13 @@ class Writing:
 
 def load_writing(with_library: bool) -> Assistant:
     """What a worker loads."""
-    prior = [Report("1", None, "Small left pleural effusion.", "Left effusion of before.")]
-    library = Library.build(prior) if with_library else None
-    return Assistant(Drafter(Writing(), make_prompt("plain"), "writing"), library=library)
+    said = ["Left effusion of before.", DRAFT, DRAFT]
+    prior = [Report(str(at), None, "Small left pleural effusion.", text) for at, text in enumerate(said)]
+    drafter = Drafter(Writing(), make_prompt("plain"), "writing")
+    if not with_library:
+        return Assistant(drafter)
+    # Without checks: what is flagged must be seen on the page.
+    return Assistant(VotingDrafter(drafter, Voting(checks=False), Library.build(prior), "lib@1", None), samples=4)
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +130,8 @@ def test_a_sentence_lights_up_the_findings_it_rests_on(page: Any) -> None:
     lit = page.locator("#shown-findings .on").all_inner_texts()
     assert "".join(lit).strip() == "Small left pleural effusion 🫁."
     assert "Rests on: Small left pleural effusion" in sentence.get_attribute("aria-label")
+    assert page.inner_text("#voices") == "Said word for word by 1 of 4 samples, 2 similar reports."
+    assert page.inner_text("#way").startswith("4 samples of the model and the 30 most similar of 3 prior reports vote")
     page.locator("#impression-title").focus()
     assert page.locator("#shown-findings .on").count() == 0
 

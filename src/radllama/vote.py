@@ -70,7 +70,11 @@ def choose(
     candidates: Sequence[str], voters: Sequence[str], weights: Sequence[float], utility: Utility = rouge_matrix
 ) -> int:
     """The number of the candidate with the highest expected utility; of equals, the one that comes first."""
-    scores = expected_utility(candidates, voters, weights, utility)
+    return first_best(expected_utility(candidates, voters, weights, utility))
+
+
+def first_best(scores: Matrix) -> int:
+    """The number of the highest of some (candidates,) scores; of equals, the first."""
     # Sums of floats differ in the last digit by the order of the voters: what is equal up to that is equal.
     return int(np.flatnonzero(scores >= scores.max() - 1e-9)[0])
 

@@ -1,5 +1,6 @@
 """Are these the weights that were written? The SHA-256 of each safetensors file, pinned in the run file."""
 
+import hashlib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -36,6 +37,16 @@ def check_weights(folder: Path) -> bool:
 def check_base_weights(adapter: Path, base: Path) -> bool:
     """Like `check_weights`, of the base that an adapter was tuned on, by the adapter's run file."""
     return _compare(base, read_pins(adapter, BASE_PINS), adapter / RUN_FILE)
+
+
+def digest_weights(folder: Path) -> str:
+    """One SHA-256 for a folder's weights: over a line "NAME HASH" for each file, of the pinned hashes if there are any.
+
+    What is pinned was checked when the model was loaded, or converted.
+    """
+    hashes = read_pins(folder) or hash_weights(folder)
+    lines = "".join(f"{name} {digest}\n" for name, digest in sorted(hashes.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def _compare(folder: Path, pins: Mapping[str, str] | None, run_file: Path) -> bool:

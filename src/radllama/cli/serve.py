@@ -26,7 +26,14 @@ Database = Annotated[
 def serve(
     model: Annotated[str, typer.Option(help="A run or model folder, a hub name, or mini (embedded).")] = "mini",
     library: Annotated[
-        Path | None, typer.Option(help="A library of prior reports, to show those that are alike.")
+        Path | None,
+        typer.Option(
+            help="A library of prior reports (radllama library build) that vote too, and stand beside drafts."
+        ),
+    ] = None,
+    samples: Annotated[
+        int | None,
+        typer.Option(min=1, help="Candidates of the model that vote for each draft; 1: its likeliest.  [default: 16]"),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto.")] = "auto",
     engine: Annotated[
@@ -67,7 +74,20 @@ def serve(
         host, port, tls_cert, tls_key, tuple(proxy or ()), plain_http, tuple(name.lower() for name in allow_host or ())
     )
     limits = Limits(queue=queue, deadline_s=deadline_s)
-    run_server(Settings(model, device, engine, library, database, workers, limit, limits, exposure))
+    run_server(
+        Settings(
+            model,
+            device,
+            engine,
+            library,
+            samples,
+            database=database,
+            workers=workers,
+            limit=limit,
+            limits=limits,
+            exposure=exposure,
+        )
+    )
 
 
 @keys_app.command("create")

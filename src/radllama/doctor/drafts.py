@@ -9,7 +9,8 @@ from radllama.doctor.subject import DRAFT_TOKENS, Subject
 from radllama.engines import NEAR_TIE, Completion
 from radllama.engines.ctranslate2 import CTranslate2Engine
 from radllama.engines.manifest import read_manifest
-from radllama.server.assistant import hash_weights
+from radllama.model import model_folder
+from radllama.weights import digest_weights
 
 # bfloat16 keeps 8 bits: logits of 16 to 32 are 1/8 apart there. What is served at it may choose otherwise below that.
 _SERVED_TIE = 0.25
@@ -71,7 +72,8 @@ def check_served(subject: Subject) -> Outcome:
             f"{served.host} asks with the template {said.get('prompt')}, this model has {subject.model.prompt.name}",
             todo,
         )
-    if said.get("weights_sha256") and said["weights_sha256"] != hash_weights(subject.name):
+    folder = model_folder(subject.name)
+    if folder and said.get("weights_sha256") and said["weights_sha256"] != digest_weights(folder):
         return failed(f"{served.host} has other weights than this model", todo)
     found = subject.complete(served.engine)
     todo = "see that the server has this adapter, on this base, unmerged, and asks for it by name"

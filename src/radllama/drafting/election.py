@@ -14,7 +14,7 @@ are, and the draft says so.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -25,8 +25,8 @@ from radllama.drafting.standing import Standing
 from radllama.library import Library, Neighbour
 from radllama.library.consensus import NEIGHBOURS, weigh
 from radllama.library.habits import GRAVE, Habits
-from radllama.text import sentences
-from radllama.vote import UTILITIES, choose, expected_utility
+from radllama.text import sentences, words
+from radllama.vote import UTILITIES, expected_utility, first_best
 from radllama.wording import shorten
 
 FROM_FINDINGS = "from_findings"
@@ -57,12 +57,16 @@ class Voting:
 
 @dataclass(frozen=True, slots=True)
 class Elected:
-    """The draft, "stop" or why it is what it is (FROM_FINDINGS), and what it was made with."""
+    """The draft, "stop" or why it is what it is (FROM_FINDINGS), and what it was made with.
+
+    `others` are the texts that stood too and say something else, those most like what the voters say first.
+    """
 
     text: str
     finish_reason: str
     neighbours: list[Neighbour]
     repeated: list[str]
+    others: list[str] = field(default_factory=list)
 
 
 def elect(
@@ -116,8 +120,10 @@ def elect(
     ]
     if not texts:
         return Elected(_own_words(standing, topics), FROM_FINDINGS, neighbours, topics)
-    chosen = texts[choose(texts, voters, weights, utility)] if voters else texts[0]
-    return Elected(chosen, "stop", neighbours, topics)
+    scores = expected_utility(texts, voters, weights, utility) if voters else np.zeros(len(texts))
+    chosen = texts[first_best(scores)]
+    by_likeness = [texts[at] for at in np.argsort(-scores, kind="stable")]
+    return Elected(chosen, "stop", neighbours, topics, _differing([chosen, *by_likeness])[1:])
 
 
 def _must_repeat(standing: Standing, habits: Habits | None, likely: Mapping[str, float], voting: Voting) -> list[str]:
@@ -137,6 +143,14 @@ def _own_words(standing: Standing, topics: Sequence[str]) -> str:
     """The findings' sentences on some topics; for none of them, on all they assert; else all sentences."""
     own = [sentence for topic in topics or standing.topics for sentence in own_sentences(standing.section, topic)]
     return " ".join(dict.fromkeys(own or filter(None, map(shorten, sentences(standing.section.text)))))
+
+
+def _differing(texts: Sequence[str]) -> list[str]:
+    """The first of all texts that say the same sentences, in whatever order."""
+    first: dict[frozenset[str], str] = {}
+    for text in texts:
+        first.setdefault(frozenset(" ".join(words(sentence)) for sentence in sentences(text)), text)
+    return list(first.values())
 
 
 def _weigh_voters(samples: int, neighbours: Sequence[Neighbour]) -> list[float]:

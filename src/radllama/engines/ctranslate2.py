@@ -125,11 +125,13 @@ class CTranslate2Engine(Engine):
             generator = ctranslate2.Generator(self._path, **self._options)
             (pending,) = self._submit(generator, [tokens], sampling, **drawing)
             drawn = pending.result()
-        # A draw's own scores are those of its temperature.
+        drafts = self._completions(drawn)
+        if sampling.temperature == 1:  # the draw's own scores are those of the model
+            return drafts
         scored = self._generator.score_batch([[*tokens, *sequence] for sequence in drawn.sequences])
         return [
             replace(one, logprob=sum(score.log_probs[len(tokens) - 1 :]))
-            for one, score in zip(self._completions(drawn), scored, strict=True)
+            for one, score in zip(drafts, scored, strict=True)
         ]
 
     def _submit(self, generator: Any, rows: Sequence[list[str]], sampling: Sampling, **options: Any) -> list[Any]:

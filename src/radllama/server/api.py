@@ -24,6 +24,7 @@ from radllama.server.schemas import (
     ModelUsed,
     Neighbour,
     SentenceLink,
+    SentenceVoices,
     Timing,
 )
 from radllama.server.service import Service, service_of
@@ -63,6 +64,7 @@ async def draft_impression(
         body.neighbours,
         body.max_new_tokens,
         body.seed,
+        info.samples,
     )
 
     async def finish(result: Result) -> ImpressionResponse:
@@ -92,7 +94,13 @@ async def describe_assistant(service: ServiceHere) -> AssistantResponse:
     """What is served, and what it can do; nothing is offered that would not work."""
     info = work.model_info(service)
     return AssistantResponse(
-        model=info.name, prompt=info.prompt, weights_sha256=info.weights_sha256, abilities=sorted(info.abilities)
+        model=info.name,
+        prompt=info.prompt,
+        weights_sha256=info.weights_sha256,
+        abilities=sorted(info.abilities),
+        way=info.way,
+        samples=info.samples,
+        library=info.library,
     )
 
 
@@ -130,6 +138,7 @@ def _answer(identity: str, result: Result, info: ModelInfo, total_ms: float) -> 
             finish_reason=one.finish_reason,
             links=[SentenceLink(**each) for each in one.links],
             flags=list(one.flags),
+            voices=[SentenceVoices(**each) for each in one.voices],
         )
         for one in result.choices
     ]
@@ -139,8 +148,15 @@ def _answer(identity: str, result: Result, info: ModelInfo, total_ms: float) -> 
         alternatives=others,
         links=first.links,
         flags=first.flags,
+        voices=first.voices,
         neighbours=[Neighbour(**one) for one in result.neighbours],
-        model=ModelUsed(name=info.name, weights_sha256=info.weights_sha256, prompt=info.prompt),
+        model=ModelUsed(
+            name=info.name,
+            weights_sha256=info.weights_sha256,
+            prompt=info.prompt,
+            samples=info.samples,
+            library=info.library,
+        ),
         timing=Timing(total_ms=round(total_ms, 1)),
     )
 

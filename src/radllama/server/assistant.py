@@ -1,22 +1,18 @@
-"""What a worker does: findings -> impressions with their links, flags and neighbours; texts -> continuations."""
+"""What a worker does: findings -> impressions with what speaks for and against them; texts -> continuations."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from radllama.clinical.check import Checker
-from radllama.clinical.links import link
 from radllama.console import note
 from radllama.drafting.draft import MISSES_LIBRARY, NO_FINDINGS, REFUSALS, Drafter
+from radllama.drafting.election import Voting
 from radllama.drafting.load import load_drafter
-from radllama.drafting.style import render_style
+from radllama.drafting.voting import VotingDrafter, load_voting, plan_sampling
 from radllama.engines import Completion, Sampling
 from radllama.errors import InputError
-from radllama.files import hash_file
-from radllama.library import Library
-from radllama.library.folder import read_library
 from radllama.model import model_folder
+from radllama.server.impressions import show_choices, show_neighbours
 from radllama.server.jobs import (
     IMPOSSIBLE,
     Channel,
@@ -31,42 +27,47 @@ from radllama.server.jobs import (
 )
 from radllama.server.stops import cut_at_stop
 from radllama.text import words
+from radllama.weights import digest_weights
 
-# Alternatives are sampled: warm enough to differ from the draft, not so warm that they stray from the findings.
+# Without a vote alternatives are sampled: warm enough to differ from the draft, not so warm that they stray from the
+# findings.
 _ALTERNATIVES_TEMPERATURE = 0.7
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A job with its rendered prompt and the length of that in tokens."""
+    """A job with its rendered prompt, the length of that in tokens, and how its candidates are made.
+
+    `streams`: whether what the model writes first is what will be shown at the end.
+    """
 
     job: Job
     prompt: str
     tokens: int
-
-    @property
-    def is_shown_as_written(self) -> bool:
-        """Whether its pieces together are what will be shown at the end."""
-        return isinstance(self.job, CompletionJob) or self.job.style == "house"
-
-    @property
-    def sampling(self) -> Sampling:
-        """Of the first choice of an impression, of all choices of a completion."""
-        job = self.job
-        if isinstance(job, ImpressionJob) or not job.temperature:
-            return Sampling(max_new_tokens=job.max_new_tokens)
-        return Sampling(job.max_new_tokens, job.temperature, job.seed, samples=job.n)
+    sampling: Sampling
+    streams: bool
 
 
 class Assistant:
-    """A drafter in a worker, with a library of prior reports or without."""
+    """A drafter in a worker. With one that votes, an impression is what `radllama draft` would elect."""
 
-    def __init__(self, drafter: Drafter, weights_sha256: str = "", library: Library | None = None) -> None:
-        self._drafter = drafter.with_library(library) if library else drafter
-        self._library = library
-        abilities = {"streaming", "sampling"} | ({"library"} if library else set())
+    def __init__(self, drafter: Drafter, weights_sha256: str = "", samples: int = 1) -> None:
+        """`samples`: the candidates that vote for an impression; 1 of a drafter that does not vote."""
+        self._drafter = drafter
+        self._voting = drafter if isinstance(drafter, VotingDrafter) else None
+        self._samples = samples
+        library = drafter.library
+        abilities = {"streaming", "sampling"}
+        abilities |= {name for name, there in (("library", library), ("vote", self._voting)) if there}
         self.info = ModelInfo(
-            drafter.name, drafter.prompt.name, weights_sha256, drafter.engine.context_tokens, frozenset(abilities)
+            drafter.name,
+            drafter.prompt.name,
+            weights_sha256,
+            drafter.engine.context_tokens,
+            frozenset(abilities),
+            _tell_way(self._voting, samples),
+            samples,
+            str(drafter.settings().get("library", "")) if library else "",
         )
 
     def run(self, jobs: Sequence[Job], channel: Channel) -> list[Result | Failure]:
@@ -79,6 +80,7 @@ class Assistant:
                 outcomes.append(one)
             elif isinstance(one.job, ImpressionJob):
                 outcomes.append(self._impression(one, one.job, drafted[at], channel.is_wanted(at)))
+                self._show(at, one, outcomes[-1], channel)
             else:
                 outcomes.append(_continuation(one, one.job, drafted[at]))
         return outcomes
@@ -94,7 +96,8 @@ class Assistant:
                 f"{tokens} tokens and {job.max_new_tokens} for the draft exceed the model's context of "
                 f"{self._drafter.engine.context_tokens}; send less, for nothing is ever cut",
             )
-        return _Asked(job, prompt, tokens)
+        streams = isinstance(job, CompletionJob) or (job.style == "house" and not self._voting)
+        return _Asked(job, prompt, tokens, self._sampling(job), streams)
 
     def _render(self, job: Job) -> tuple[str, int]:
         """A job's prompt and its length in tokens."""
@@ -106,6 +109,14 @@ class Assistant:
         indication = job.indication if isinstance(job, ImpressionJob) else ""
         asked = self._drafter.ask(findings, indication, job.max_new_tokens)
         return asked.text, asked.tokens
+
+    def _sampling(self, job: Job) -> Sampling:
+        """Of all candidates of an impression that is voted for, of the first of one that is not, of a completion's."""
+        if isinstance(job, ImpressionJob) and self._voting:
+            return plan_sampling(True, job.max_new_tokens, None, self._samples, 1, job.seed)
+        if isinstance(job, ImpressionJob) or not job.temperature:
+            return Sampling(max_new_tokens=job.max_new_tokens)
+        return Sampling(job.max_new_tokens, job.temperature, job.seed, samples=job.n)
 
     def _complete(self, asked: dict[int, _Asked], channel: Channel) -> dict[int, list[Completion]]:
         groups: dict[Sampling, list[int]] = {}
@@ -119,14 +130,14 @@ class Assistant:
             found = self._drafter.engine.complete([asked[at].prompt for at in wanted], sampling) if wanted else []
             drafted |= dict(zip(wanted, found, strict=True))
             for at in wanted:
-                if asked[at].is_shown_as_written:
+                if asked[at].streams:
                     channel.piece(at, drafted[at][0].text)
         return {at: drafted.get(at, [Completion("", "stop")]) for at in asked}
 
     def _stream(self, asked: dict[int, _Asked], channel: Channel) -> dict[int, list[Completion]] | None:
         """The only job, piece by piece; None where its pieces are nobody's, or not what will be shown."""
         ((at, one),) = asked.items()
-        if not channel.wants_pieces(at) or not one.is_shown_as_written or one.sampling.samples > 1:
+        if not channel.wants_pieces(at) or not one.streams or one.sampling.samples > 1:
             return None
         text, pieces = "", self._drafter.engine.stream(one.prompt, one.sampling)
         for piece in pieces:
@@ -139,33 +150,32 @@ class Assistant:
         return {at: [Completion(text, reason)]}
 
     def _impression(self, asked: _Asked, job: ImpressionJob, drafted: list[Completion], wanted: bool) -> Result:
-        drafts = [drafted[0]]
-        if job.n > 1 and wanted:
-            sampling = Sampling(job.max_new_tokens, _ALTERNATIVES_TEMPERATURE, job.seed, samples=job.n - 1)
-            drafts += self._drafter.engine.complete([asked.prompt], sampling)[0]
-        styled = {render_style(draft.text, job.style): draft for draft in reversed(drafts)}  # the first of equals wins
-        checker = Checker(job.findings)
-        choices = tuple(
-            Choice(
-                text,
-                draft.finish_reason,
-                links=tuple(
-                    {"impression": one.impression, "findings": one.findings} for one in link(job.findings, text)
-                ),
-                flags=tuple(flag.to_json() for flag in checker.check(text)),
+        if not wanted:
+            return Result((Choice("", "stop"),), asked.tokens, 0)
+        if self._voting:
+            elected = self._voting.elect(job.findings, drafted)
+            others = [(text, "stop") for text in elected.others[: job.n - 1]]
+            choices = show_choices(
+                job.findings,
+                job.style,
+                [(elected.text, elected.finish_reason), *others],
+                [one.text for one in drafted],
+                elected.neighbours,
             )
-            for text, draft in reversed(styled.items())
-        )
-        near = self._library.nearest(job.findings, job.neighbours) if self._library and job.neighbours else []
-        return Result(
-            choices,
-            asked.tokens,
-            sum(self._drafter.engine.count_tokens(draft.text) for draft in drafts),
-            neighbours=[
-                {"id": one.id, "score": round(one.score, 4), "findings": one.findings, "impression": one.impression}
-                for one in near
-            ],
-        )
+            near = elected.neighbours[: job.neighbours]
+        else:
+            if job.n > 1:
+                sampling = Sampling(job.max_new_tokens, _ALTERNATIVES_TEMPERATURE, job.seed, samples=job.n - 1)
+                drafted = drafted + self._drafter.engine.complete([asked.prompt], sampling)[0]
+            choices = show_choices(job.findings, job.style, [(one.text, one.finish_reason) for one in drafted])
+            near = []
+        written = sum(self._drafter.engine.count_tokens(one.text) for one in drafted)
+        return Result(choices, asked.tokens, written, neighbours=show_neighbours(near))
+
+    def _show(self, at: int, asked: _Asked, outcome: Result | Failure, channel: Channel) -> None:
+        # Candidates are no draft: what streams of a vote is what was elected.
+        if self._voting and isinstance(outcome, Result):
+            channel.piece(at, outcome.choices[0].text)
 
 
 def _continuation(asked: _Asked, job: CompletionJob, drafted: list[Completion]) -> Result:
@@ -176,26 +186,31 @@ def _continuation(asked: _Asked, job: CompletionJob, drafted: list[Completion]) 
     return Result(tuple(choices), asked.tokens, sum(completion.tokens for completion in drafted))
 
 
+def _tell_way(voting: VotingDrafter | None, samples: int) -> str:
+    if voting is None:
+        return "each draft is the model's likeliest words; it is checked, and nothing else stood for election"
+    model = f"{samples} samples of the model" if samples > 1 else "the model's likeliest draft"
+    if voting.library is None:
+        return f"{model} vote; what does not agree with the findings is voted down; there is no library"
+    prior = f"the {voting.voting.neighbours} most similar of {len(voting.library)} prior reports"
+    return f"{model} and {prior} vote; what does not agree with the findings is voted down"
+
+
 def load_assistant(
-    model: str, device: str = "auto", engine: str | None = None, library: Path | None = None
+    model: str, device: str = "auto", engine: str | None = None, library: Path | None = None, samples: int | None = None
 ) -> Assistant:
-    """What a worker loads. Raises InputError for what is no model, no engine for it, and no library."""
-    prior = read_library(library) if library else None
+    """What a worker loads. Raises InputError for what is no model, no engine for it, and no library.
+
+    Drafts are voted for, with a library or among `samples` alone; only 1 sample and no library is the model by itself.
+    """
     drafter = load_drafter(model, device, engine)
-    if drafter.prompt.shelf and not prior:
+    if drafter.prompt.shelf and not library:
         note(MISSES_LIBRARY)
-    assistant = Assistant(drafter, hash_weights(model), prior)
+    voters = plan_sampling(True, 1, None, samples, 1, 0).samples
+    if library or voters > 1:
+        drafter = load_voting(drafter, Voting(), library)
+    folder = model_folder(model)
+    assistant = Assistant(drafter, digest_weights(folder) if folder else "", voters)
     # The first draft of all loads the lexicon and warms the network: no radiologist should wait for that.
     assistant.run([ImpressionJob("The lungs are clear.", max_new_tokens=8)], Silent())
     return assistant
-
-
-def hash_weights(model: str) -> str:
-    """SHA-256 over the SHA-256s of a model folder's safetensors files, in order of their names; "" for a hub name."""
-    folder = model_folder(model)
-    if folder is None:
-        return ""
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.safetensors")):
-        digest.update(f"{path.name} {hash_file(path)}\n".encode())
-    return digest.hexdigest()

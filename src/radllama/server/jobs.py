@@ -10,7 +10,10 @@ BROKEN = "server_error"  # ours: a bug, or a worker that died of the request
 
 @dataclass(frozen=True, slots=True)
 class ImpressionJob:
-    """Findings that want an impression, `n` drafts of it, and the `neighbours` most similar prior reports."""
+    """Findings that want an impression, `n` drafts of it, and the `neighbours` most similar prior reports.
+
+    `samples`: how many candidates are written of it, for the size alone (see ModelInfo).
+    """
 
     findings: str
     indication: str = ""
@@ -21,11 +24,12 @@ class ImpressionJob:
     neighbours: int = 0
     max_new_tokens: int = 128
     seed: int = 0
+    samples: int = 1
 
     @property
     def size(self) -> int:
         """How much work it is, in tokens, estimated from above without a tokenizer (2 characters a token)."""
-        return self.n * (len(self.findings + self.indication) // 2 + self.max_new_tokens)
+        return max(self.n, self.samples) * (len(self.findings + self.indication) // 2 + self.max_new_tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +57,14 @@ Job = ImpressionJob | CompletionJob
 class Choice:
     """One continuation: its text, and why it ended ("stop" or "length").
 
-    An impression has its `links` and `flags` beside it, as the JSON values that the API shows.
+    An impression has its `links`, `flags` and `voices` beside it, as the JSON values that the API shows.
     """
 
     text: str
     finish_reason: str
     links: tuple[dict[str, Any], ...] = ()
     flags: tuple[dict[str, Any], ...] = ()
+    voices: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +87,19 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What a worker says of its model. `abilities`: any of streaming, sampling, chat, library."""
+    """What a worker says of its model. `abilities`: any of streaming, sampling, vote, chat, library.
+
+    `way` says in a sentence how drafts are made, `samples` of how many candidates, `library` names the prior reports.
+    """
 
     name: str
     prompt: str
     weights_sha256: str
     context_tokens: int
     abilities: frozenset[str]
+    way: str = ""
+    samples: int = 1
+    library: str = ""
 
 
 class Channel(Protocol):

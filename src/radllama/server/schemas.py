@@ -40,7 +40,7 @@ class ImpressionRequest(Bounded):
     style: Literal["house", "numbered", "short"] = "house"
     n: Annotated[int, Field(ge=1, le=MOST_DRAFTS, description="How many different drafts, at most.")] = 1
     neighbours: Annotated[int, Field(ge=0, le=20, description="How many similar prior reports.")] = 0
-    seed: Annotated[int, Field(ge=0, lt=2**31, description="Of the alternatives; the draft itself is greedy.")] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31, description="Of the candidates that vote, and of alternatives.")] = 0
     max_new_tokens: Annotated[int, Field(ge=1, le=1024)] = 128
     stream: Annotated[bool, Field(description="Server-sent events: `piece` as it is written, then `impression`.")] = (
         False
@@ -54,11 +54,27 @@ class SentenceLink(BaseModel):
     findings: list[tuple[int, int]]
 
 
+class SentenceVoices(BaseModel):
+    """Who says a sentence of a draft word for word: samples of the model, prior reports (nearest first), the findings.
+
+    Empty for a draft that was not voted for.
+    """
+
+    impression: tuple[int, int]
+    samples: int
+    neighbours: list[str]
+    findings: bool
+
+
 class Draft(BaseModel):
-    """One draft. `finish_reason` is "length" where it was ended by max_new_tokens."""
+    """One draft.
+
+    `finish_reason` is "length" where it was ended by max_new_tokens, "from_findings" where no candidate agreed with the
+    findings, so that their own sentences are the draft.
+    """
 
     impression: str
-    finish_reason: Literal["stop", "length"]
+    finish_reason: Literal["stop", "length", "from_findings"]
 
 
 class Alternative(Draft):
@@ -66,6 +82,7 @@ class Alternative(Draft):
 
     links: list[SentenceLink]
     flags: list[dict[str, Any]]
+    voices: list[SentenceVoices]
 
 
 class Neighbour(BaseModel):
@@ -78,11 +95,16 @@ class Neighbour(BaseModel):
 
 
 class ModelUsed(BaseModel):
-    """Which weights and which prompt made the draft."""
+    """What made the draft: weights, prompt, how many candidates voted, and which library of prior reports ("": none).
+
+    The same findings, seed and library give the same draft, here and from `radllama draft`.
+    """
 
     name: str
     weights_sha256: str
     prompt: str
+    samples: int
+    library: str
 
 
 class Timing(BaseModel):
@@ -94,7 +116,7 @@ class Timing(BaseModel):
 class ImpressionResponse(BaseModel):
     """A draft with what speaks for and against it. A radiologist reads, corrects and signs.
 
-    `links` and `flags` are the draft's; each alternative has its own.
+    `links`, `flags` and `voices` are the draft's; each alternative has its own.
     """
 
     id: str
@@ -102,18 +124,22 @@ class ImpressionResponse(BaseModel):
     alternatives: list[Alternative]
     links: list[SentenceLink]
     flags: list[dict[str, Any]]
+    voices: list[SentenceVoices]
     neighbours: list[Neighbour]
     model: ModelUsed
     timing: Timing
 
 
 class AssistantResponse(BaseModel):
-    """What is served. `abilities`: any of streaming, sampling, library, chat."""
+    """What is served. `abilities`: any of streaming, sampling, vote, library, chat; `way`: how drafts are made."""
 
     model: str
     prompt: str
     weights_sha256: str
     abilities: list[str]
+    way: str
+    samples: int
+    library: str
 
 
 class ErrorBody(BaseModel):

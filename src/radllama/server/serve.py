@@ -32,6 +32,7 @@ class Settings:
     device: str = "auto"
     engine: str | None = None
     library: Path | None = None
+    samples: int | None = None
     database: str | None = None
     workers: int = 1
     limit: str = "600/minute"
@@ -49,7 +50,11 @@ def serve(settings: Settings) -> None:
         exposure.check(has_keys)
         audit = AuditLog(store, home)
         pool = Pool(
-            Spec(load_assistant, (settings.model, settings.device, settings.engine, settings.library)), settings.workers
+            Spec(
+                load_assistant,
+                (settings.model, settings.device, settings.engine, settings.library, settings.samples),
+            ),
+            settings.workers,
         )
         log = open_log()
         hosts = None if not exposure.is_loopback and not exposure.hosts else LOOPBACK | set(exposure.hosts)
@@ -66,6 +71,8 @@ async def _run(pool: Pool, app: Any, exposure: Exposure, listening: socket.socke
     # uvicorn drains at SIGTERM and then raises it once more: by then all is done, and the exit a good one.
     signal.signal(signal.SIGTERM, lambda *_: None)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, partial(_reload, pool, log))
+    if pool.info:
+        note(f"drafts: {pool.info.way}")
     note(f"radllama serves {pool.info.name if pool.info else ''} at {told}")
     await uvicorn.Server(exposure.configure(app)).serve(sockets=[listening])
 

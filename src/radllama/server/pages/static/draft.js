@@ -31,6 +31,7 @@ async function start() {
     const served = await send("/v1/assistant");
     able = new Set(served.abilities);
     $("model").textContent = served.model;
+    $("way").textContent = served.way;
   } catch (error) {
     say(error.message);
   }
@@ -109,7 +110,7 @@ function present(answer, findings) {
 
 function choose(number) {
   choice = number;
-  const { links, flags } = number ? current.alternatives[number - 1] : current;
+  const { links, flags, voices } = number ? current.alternatives[number - 1] : current;
   const text = number ? current.alternatives[number - 1].impression : current.draft.impression;
   [...$("alternatives").querySelectorAll("button")].forEach((one, at) => one.setAttribute("aria-pressed", at + 1 === number));
   const drafted = show($("impression"), text, [...links.map((l) => l.impression), ...flags.map((f) => f.draft_span ?? [0, 0])]);
@@ -124,9 +125,11 @@ function choose(number) {
     if (!mine.length) return;
     mine[0].tabIndex = 0;
     mine[0].setAttribute("role", "note");
+    const said = tellVoices(voices.find((one) => one.impression[0] === link.impression[0]));
     mine[0].setAttribute("aria-label", `${words(mine)} ${
-      rests.length ? `Rests on: ${rests.map(words).join(" ")}` : "Rests on no single sentence of the findings."}`);
+      rests.length ? `Rests on: ${rests.map(words).join(" ")}` : "Rests on no single sentence of the findings."} ${said}`);
     light(mine, [...mine, ...theirs]);
+    for (const node of mine) for (const event of ["mouseenter", "focus"]) node.addEventListener(event, () => showVoices(said));
   });
   $("flags").replaceChildren(...flags.map((flag, number) => {
     const item = document.createElement("li");
@@ -140,7 +143,24 @@ function choose(number) {
     return item;
   }));
   $("flags-part").hidden = !flags.length;
+  showVoices(current.draft.finish_reason === "from_findings" && !number
+    ? "No candidate agreed with the findings: these are the findings' own sentences." : "");
   setState(number ? `other draft ${number}` : "draft");
+}
+
+// Who says a sentence word for word; nothing for a draft that was not voted for.
+function tellVoices(voices) {
+  if (!voices) return "";
+  const told = [];
+  if (voices.samples) told.push(`${voices.samples} of ${current.model.samples} samples`);
+  if (voices.neighbours.length) told.push(`${voices.neighbours.length} similar report${voices.neighbours.length > 1 ? "s" : ""}`);
+  if (voices.findings) told.push("the findings");
+  return told.length ? `Said word for word by ${told.join(", ")}.` : "Put together from several; nobody says it word for word.";
+}
+
+function showVoices(text) {
+  $("voices").textContent = text;
+  $("voices").hidden = !text;
 }
 
 function words(nodes) {
@@ -221,7 +241,7 @@ function back() {
 function reset() {
   current = null;
   decided = false;
-  for (const id of ["again", "shown-findings", "acts", "edited", "flags-part", "alternatives-part", "neighbours-part"]) {
+  for (const id of ["again", "shown-findings", "acts", "edited", "flags-part", "voices", "alternatives-part", "neighbours-part"]) {
     $(id).hidden = true;
   }
   for (const id of ["accept", "edit", "reject"]) $(id).disabled = false;
