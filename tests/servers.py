@@ -25,10 +25,10 @@ from radllama.prompt import make_prompt
 from radllama.server.app import create_app
 from radllama.server.audit import AuditLog
 from radllama.server.batcher import Batcher, Limits
-from radllama.server.exposure import Exposure
 from radllama.server.keys import create_key
 from radllama.server.pool import Pool, Spec
 from radllama.store.store import Store, open_store
+from radllama.web.exposure import Exposure
 from radllama.web.logs import open_log
 
 CANARY = "zebrafinch"  # stands in what is sent, and must stand in no log

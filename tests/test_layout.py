@@ -38,13 +38,13 @@ LAYERS = [
     "files recipe evaluation.metrics reports.archive reports.fetch engines drafting.batches reports.sections "
     "clinical.context home store.migrate engines.post engines.cassette rivals rivals.tidy evaluation.normality "
     "evaluation.scorers review.agreement.answers review.analysis.model review.latent review.design review.blinding "
-    "review.tables",
+    "review.tables review.pages",
     "review.ratings "
     "engines.openai reports.sample_study clinical.attributes store.migrations.env store.store server.keys web.logs "
     "web.middleware web.sessions "
     "evaluation.bertscore review.agreement.chance review.agreement.icc",
     "report run dataset.splits training.scratch training.checkpoint reports.sample clinical.read server.audit "
-    "engines.streaming",
+    "engines.streaming web.exposure",
     "vote wording library.index weights",
     "library.library",
     "library",
@@ -60,7 +60,7 @@ LAYERS = [
     "review.material review.book",
     "review.studies review.answers",
     "review.export",
-    "review.progress",
+    "review.progress review.accounts",
     "clinical.checks.claims drafting.abstain evaluation.strata evaluation.faithfulness evaluation.label_agreement "
     "evaluation.notes evaluation.prior",
     "library.habits selection",
@@ -99,12 +99,14 @@ LAYERS = [
     "server.batcher",
     "server.metrics",
     "server.service",
-    "server.access server.work",
+    "server.access server.work review.site",
+    "review.sign_in review.rating_page review.rating_api review.coordinate",
+    "review.app",
+    "review.serve",
     "server.sse",
     "server.api",
     "server.feedback_api server.openai_api server.pages",
     "server.app",
-    "server.exposure",
     "doctor.served doctor.resume",
     "doctor.subject",
     "doctor.files doctor.tokens doctor.drafts",

@@ -14,12 +14,12 @@ from sqlalchemy.orm import Session
 
 from radllama.errors import InputError
 from radllama.server.audit import AuditLog, Event
-from radllama.server.exposure import Exposure
 from radllama.server.keys import create_key, list_keys
 from radllama.server.limiter import Limiter
 from radllama.server.recorder import Recorder
 from radllama.server.stops import StopCutter, cut_at_stop
 from radllama.store.store import Store
+from radllama.web.exposure import Exposure
 from radllama.web.logs import open_log
 
 CANARY = "zebrafinch"

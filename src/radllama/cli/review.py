@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from radllama.cli.serve import Database, opened
+from radllama.cli.serve import Database, need_extra, opened
 from radllama.console import note
 
 review_app = typer.Typer(
@@ -144,3 +144,63 @@ def export(
     if not told.closed:
         note(f"study {study} is open, so systems and answers stay where they are; radllama review close {study}")
     print(out)
+
+
+@review_app.command("invite")
+def invite(
+    study: StudyName,
+    url: Annotated[str, typer.Option(help="Where raters reach the server.")] = "http://127.0.0.1:8010",
+    seat: Annotated[
+        int | None, typer.Option(help="A new link for this rater, 1 and up.  [default: all who have none yet]")
+    ] = None,
+    coordinator: Annotated[bool, typer.Option("--coordinator", help="A link to coordinate the study.")] = False,
+    hours: Annotated[float, typer.Option(min=0.01, max=8760, help="How long a link lets somebody in.")] = 336,
+    database: Database = None,
+) -> None:
+    """Print invitation links: each lets one person in, once."""
+    with opened(database) as (_, audit):
+        from radllama.review import accounts, studies
+        from radllama.review.export import rater_code
+        from radllama.server.audit import Event
+
+        with audit.transaction() as (session, log):
+            row = studies.find_study(session, study)
+            seats = [None] if coordinator else [seat] if seat is not None else accounts.open_seats(session, row)
+            links = [(place, accounts.invite(session, row, place, hours)) for place in seats]
+            for place, _ in links:
+                log(Event("review.invite", "cli", facts={"study": row.id, "seat": place or 0}))
+    for place, token in links:
+        print(f"{rater_code(place) if place else 'coordinator'}\t{url.rstrip('/')}/invitation/{token}")
+    if not links:
+        note("every rater has a link already; --seat N makes a new one in its place")
+
+
+@review_app.command("serve")
+def serve(
+    host: Annotated[str, typer.Option(help="The address to listen at; 127.0.0.1 is this machine alone.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen at.")] = 8010,
+    hours: Annotated[float, typer.Option(min=0.01, max=720, help="How long somebody stays signed in.")] = 12,
+    tls_cert: Annotated[Path | None, typer.Option(help="The certificate chain, as PEM.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its private key, as PEM.")] = None,
+    proxy: Annotated[
+        list[str] | None,
+        typer.Option(help="The address of a reverse proxy whose X-Forwarded headers are true; repeat."),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="A name under which browsers reach this server; repeat.")
+    ] = None,
+    plain_http: Annotated[
+        bool, typer.Option("--plain-http", help="Let reports and passwords cross the network in the clear.")
+    ] = False,
+    database: Database = None,
+) -> None:
+    """Serve the studies to raters and coordinators."""
+    need_extra("review")
+    from radllama.review.serve import Settings
+    from radllama.review.serve import serve as run_server
+    from radllama.web.exposure import Exposure
+
+    names = tuple(name.lower() for name in allow_host or ())
+    run_server(
+        Settings(database, hours, Exposure(host, port, tls_cert, tls_key, tuple(proxy or ()), plain_http, names))
+    )

@@ -64,11 +64,11 @@ def serve(
     ] = False,
 ) -> None:
     """Serve drafting inside the hospital: the API and, with it, who did what."""
-    _need_extra()
+    need_extra()
     from radllama.server.batcher import Limits
-    from radllama.server.exposure import Exposure
     from radllama.server.serve import Settings
     from radllama.server.serve import serve as run_server
+    from radllama.web.exposure import Exposure
 
     exposure = Exposure(
         host, port, tls_cert, tls_key, tuple(proxy or ()), plain_http, tuple(name.lower() for name in allow_host or ())
@@ -145,7 +145,7 @@ def audit_verify(database: Database = None) -> None:
 @contextmanager
 def opened(database: str | None) -> Iterator[tuple["Store", "AuditLog"]]:
     """The store and the audit log of this home, closed at the end."""
-    _need_extra()
+    need_extra()
     from radllama.home import find_home
     from radllama.server.audit import AuditLog
     from radllama.store.store import open_store
@@ -158,6 +158,8 @@ def opened(database: str | None) -> Iterator[tuple["Store", "AuditLog"]]:
         store.close()
 
 
-def _need_extra() -> None:
-    if absent := [name for name in ("fastapi", "sqlalchemy", "alembic", "structlog") if not find_spec(name)]:
-        raise InputError(f"{absent[0]} is not installed; the assistant needs pip install 'radllama[serve]'")
+def need_extra(extra: str = "serve") -> None:
+    """Raise InputError, with what to install, where the libraries of a web app are not there."""
+    needed = ["fastapi", "sqlalchemy", "alembic", "structlog", *(["argon2", "python_multipart"] * (extra == "review"))]
+    if absent := [name for name in needed if not find_spec(name)]:
+        raise InputError(f"{absent[0]} is not installed; this needs pip install 'radllama[{extra}]'")

@@ -166,9 +166,9 @@ def describe_design(design: Design) -> list[tuple[str, str]]:
     seats = design.seats
     firsts = [sum(not page.repeat for page in seat) for seat in seats]
     repeats = [sum(page.repeat for page in seat) for seat in seats]
-    whole = "every report by every rater" if design.kind == "full" else f"each report by {design.per_report}"
+    by = f"all {len(seats)}" if design.kind == "full" else f"{design.per_report} of {len(seats)}"
     rows = [
-        ("design", f"{design.kind}: {whole} of {len(seats)} raters"),
+        ("design", f"{design.kind}: each report by {by} raters"),
         ("reports", f"{design.reports}, each with {design.systems} drafts"),
         ("pages a rater", f"{_span(firsts)} reports and {_span(repeats)} of them again"),
     ]

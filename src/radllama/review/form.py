@@ -6,6 +6,7 @@ A form is never changed: an edited one is a new version, and an answer keeps the
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,7 @@ def read_form(path: Path = DEFAULT) -> Form:
     return parse_form(source, str(path))
 
 
+@lru_cache(64)  # every request reads the form of its study, which is never changed
 def parse_form(source: str, where: str = "form") -> Form:
     """The form in a YAML text. Raises InputError that names everything wrong with it."""
     try:

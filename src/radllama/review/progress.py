@@ -2,6 +2,7 @@
 
 import csv
 from dataclasses import asdict, dataclass
+from io import StringIO
 from pathlib import Path
 
 from sqlalchemy import select
@@ -55,7 +56,7 @@ def read_progress(session: Session, study: StudyRow) -> Progress:
         .join(AccountRow, AccountRow.id == MemberRow.account_id)
         .where(MemberRow.study_id == study.id)
     )
-    names = dict(session.execute(joined).tuples().all())
+    names = {row[0]: row[1] for row in session.execute(joined)}
     raters = []
     for seat in range(1, study.raters + 1):
         place = find_place(session, study, seat)
@@ -86,10 +87,17 @@ def render_progress(progress: Progress) -> str:
     return "\n".join(lines)
 
 
+def render_csv(progress: Progress) -> str:
+    """As a table by rater code: names stay in the database."""
+    fields = [name for name in RaterProgress.__dataclass_fields__ if name != "name"]
+    text = StringIO()
+    table = csv.DictWriter(text, fields, extrasaction="ignore", lineterminator="\n")
+    table.writeheader()
+    table.writerows(asdict(one) for one in progress.raters)
+    return text.getvalue()
+
+
 def write_progress(progress: Progress, folder: Path) -> None:
-    """Write `progress.csv`, by rater code: names stay in the database."""
+    """Write `progress.csv`."""
     with write_aside(folder / PROGRESS_FILE) as file:
-        fields = [name for name in RaterProgress.__dataclass_fields__ if name != "name"]
-        table = csv.DictWriter(file, fields, extrasaction="ignore", lineterminator="\n")
-        table.writeheader()
-        table.writerows(asdict(one) for one in progress.raters)
+        file.write(render_csv(progress))

@@ -18,11 +18,9 @@ from radllama.server.recorder import Recorder
 from radllama.server.service import Service
 from radllama.store.store import Store
 from radllama.web.errors import add_error_handlers
+from radllama.web.exposure import DRAIN_S
 from radllama.web.logs import open_log
-from radllama.web.middleware import Gate, Watch
-
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
-DRAIN_S = 30.0
+from radllama.web.middleware import LOOPBACK, Gate, Watch
 
 
 def create_app(

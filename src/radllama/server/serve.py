@@ -13,14 +13,14 @@ import uvicorn
 from radllama.console import note
 from radllama.errors import InputError
 from radllama.home import find_home
-from radllama.server.app import LOOPBACK, create_app
+from radllama.server.app import create_app
 from radllama.server.assistant import load_assistant
 from radllama.server.audit import AuditLog
 from radllama.server.batcher import Limits
-from radllama.server.exposure import Exposure
 from radllama.server.keys import list_keys
 from radllama.server.pool import Pool, Spec
 from radllama.store.store import open_store
+from radllama.web.exposure import Exposure
 from radllama.web.logs import open_log
 
 
@@ -57,9 +57,8 @@ def serve(settings: Settings) -> None:
             settings.workers,
         )
         log = open_log()
-        hosts = None if not exposure.is_loopback and not exposure.hosts else LOOPBACK | set(exposure.hosts)
-        app = create_app(pool, store, audit, settings.limits, settings.limit, hosts, log)
-        with _listen(exposure) as listening:
+        app = create_app(pool, store, audit, settings.limits, settings.limit, exposure.names, log)
+        with exposure.listen() as listening:
             exposure = replace(exposure, port=listening.getsockname()[1])  # port 0 is any that is free
             asyncio.run(_run(pool, app, exposure, listening, log, exposure.told(has_keys)))
     finally:
@@ -75,15 +74,6 @@ async def _run(pool: Pool, app: Any, exposure: Exposure, listening: socket.socke
         note(f"drafts: {pool.info.way}")
     note(f"radllama serves {pool.info.name if pool.info else ''} at {told}")
     await uvicorn.Server(exposure.configure(app)).serve(sockets=[listening])
-
-
-def _listen(exposure: Exposure) -> socket.socket:
-    # Bound here, before a model is loaded: that the port is taken is then told at once, and in one line.
-    family = socket.AF_INET6 if ":" in exposure.host else socket.AF_INET
-    try:
-        return socket.create_server((exposure.host, exposure.port), family=family, backlog=1024)
-    except OSError as error:
-        raise InputError(f"serve: cannot listen at {exposure.host}:{exposure.port}: {error.strerror}") from None
 
 
 def _reload(pool: Pool, log: Any) -> None:

@@ -15,6 +15,7 @@ from radllama.web.trace import describe
 
 Measure = Callable[[str, int, float], None]  # a route, its status, seconds from arrival to answer
 BODY_BYTES = 512 * 1024
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})  # this machine's names for itself
 _HEADERS = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",

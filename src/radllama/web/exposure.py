@@ -1,6 +1,7 @@
 """Who can reach the server: this machine alone, unless what protects it has been set up."""
 
 import ipaddress
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from radllama.errors import InputError
-from radllama.server.app import DRAIN_S
+from radllama.web.middleware import LOOPBACK
+
+DRAIN_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,19 @@ class Exposure:
                 f"serve: at {self.host} findings would cross the network unencrypted; give --tls-cert and --tls-key, "
                 "or --proxy ADDRESS of the reverse proxy that does it, or say --plain-http"
             )
+
+    @property
+    def names(self) -> frozenset[str] | None:
+        """The names that the server answers to; None: any."""
+        return None if not self.is_loopback and not self.hosts else LOOPBACK | set(self.hosts)
+
+    def listen(self) -> socket.socket:
+        """The socket, bound: that the port is taken is told at once. Raises InputError."""
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        try:
+            return socket.create_server((self.host, self.port), family=family, backlog=1024)
+        except OSError as error:
+            raise InputError(f"serve: cannot listen at {self.host}:{self.port}: {error.strerror}") from None
 
     def configure(self, app: FastAPI) -> uvicorn.Config:
         """How uvicorn serves the app here."""
