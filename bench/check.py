@@ -5,8 +5,9 @@ when the checks raise more flags of its kind than on the untouched impression; a
 it may be told as "negation" too. "omitted" drops one of CheXpert's observations, "omitted_other" what is none
 (granulomas, degenerative change...), which radiologists mostly leave out themselves and for which no bar is set.
 False alarms are flags on the untouched impressions. The rules were tuned on the train part of the split; the figures
-are of the development split (valid), unless `--part train` asks for the other. Beside them: how often the embedded
-model would abstain from these findings, all of them fit to draft from.
+are of the development split (valid), unless `--part train` asks for the other. Beside them: what a library of the
+train part changes for advice, here and on the sample hospital (no report is its own colleague, nor is another of its
+patient), and how often the embedded model would abstain from these findings, all of them fit to draft from.
 """
 
 import argparse
@@ -23,11 +24,15 @@ from corrupt import CORRUPTIONS
 from radllama.clinical.check import FLAG_KINDS, Checker, Flag
 from radllama.dataset.build import build_dataset
 from radllama.drafting.abstain import read_vocabulary
+from radllama.library import Library
+from radllama.library.advice import custom_advice
 from radllama.model import EMBEDDED, model_folder
 from radllama.report import Report, read_reports
+from radllama.reports.sample import generate
 
 BARS: dict[str, float] = {kind: 0.95 if kind in ("side", "negation", "measurement") else 0.85 for kind in FLAG_KINDS}
 STRICT = ("side", "negation", "measurement")
+HOSPITAL = 3000  # reports of the sample hospital
 
 
 def main() -> None:
@@ -40,6 +45,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         reports = read_part(options.openi, Path(folder), options.part)
+        library = Library.build(read_reports(Path(folder) / "data" / "train.jsonl"), "bm25")
     sample: list[dict[str, Any]] = []
     made, found = Counter[str](), Counter[str]()
     alarms = Counter[str]()
@@ -74,8 +80,14 @@ def main() -> None:
         print(f"{kind:<16}{made[kind]:>10}{found[kind]:>8}{recall[kind] or 0:>9.3f}{bar:>6}{alarm:>15}")
     print(f"untouched flagged: {rates['strict']:.3f} by side, negation or measurement, {rates['any']:.3f} by any")
     print(f"findings from which the embedded model abstains: {abstained} of {len(reports)}")
+    custom = {"openi": count_advice(reports, library, options.seed)}
+    hospital = [Report(one.accession, one.mrn, one.findings, one.impression) for one in generate(HOSPITAL, seed=0)]
+    custom["sample hospital"] = count_advice(hospital, Library.build(hospital, "bm25"), options.seed)
+    for name, figures in custom.items():
+        print(f"advice, {name}: " + ", ".join(f"{key.replace('_', ' ')} {value:.3f}" for key, value in figures.items()))
     result = {
         "part": options.part,
+        "advice": custom,
         "reports": len(reports),
         "corrupted": dict(made),
         "recall": recall,
@@ -90,6 +102,29 @@ def read_part(openi: Path, folder: Path, part: str) -> list[Report]:
     """One part of the ImpressionGPT split without its test reports, as `data build` makes it."""
     build_dataset("openi", openi, folder / "data", split="impressiongpt")
     return list(read_reports(folder / "data" / f"{part}.jsonl"))
+
+
+def count_advice(reports: list[Report], library: Library, seed: int) -> dict[str, float]:
+    """Shares, without and with the library: untouched impressions flagged for advice, and for anything; recall."""
+    counts = Counter[str]()
+    made = 0
+    for report in reports:
+        is_custom = custom_advice(library, report.findings, leave_out=report)
+        rng = random.Random(f"{seed} recommendation {report.id}")
+        corrupted = CORRUPTIONS["recommendation"](report.findings, report.impression, rng)
+        made += corrupted is not None
+        for name, checker in (
+            ("without", Checker(report.findings)),
+            ("with", Checker(report.findings, is_custom=is_custom)),
+        ):
+            before = checker.check(report.impression)
+            counts[f"advice_{name}"] += any(flag.kind == "recommendation" for flag in before)
+            counts[f"any_{name}"] += bool(before)
+            if corrupted is not None:
+                after = checker.check(corrupted)
+                counts[f"recall_{name}"] += count(after, "recommendation") > count(before, "recommendation")
+    sizes = {"recall": made}
+    return {key: round(counts[key] / sizes.get(key.split("_")[0], len(reports)), 4) for key in sorted(counts)}
 
 
 def count(flags: list[Flag], kind: str) -> int:

@@ -77,6 +77,7 @@ def draft(
     from radllama.drafting.load import load_drafter
     from radllama.drafting.voting import load_voting, plan_sampling
     from radllama.files import read_json
+    from radllama.library.advice import custom_advice
 
     votes = library is not None and not consensus and not options.are_used
     sampling = plan_sampling(votes, max_new_tokens, temperature, samples, beams, seed)
@@ -97,7 +98,7 @@ def draft(
             note(f"the draft was ended after {max_new_tokens} tokens; raise --max-new-tokens for the rest")
         if completion.finish_reason == FROM_FINDINGS:
             note(FINDINGS_ALONE)
-        for flag in check(findings, completion.text):
+        for flag in check(findings, completion.text, is_custom=custom_advice(drafter.library, findings)):
             note(f"{flag.kind}: {flag.message}")
         print(completion.text)
     elif reports is not None and out is not None:

@@ -3,7 +3,7 @@
 Rules read words, not images: a draft without a flag is not thereby right, and a flag is a reason to look.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from radllama.clinical.checks.additions import (
     find_changed_measurements,
@@ -26,10 +26,16 @@ __all__ = ["FLAG_KINDS", "Checker", "Flag", "FlagKind", "MustRepeat", "check", "
 class Checker:
     """One report's findings, read once, to hold many drafts against."""
 
-    def __init__(self, findings: str, policy: MustRepeat = must_repeat) -> None:
-        """`policy` says of each asserted finding whether every impression must repeat it."""
+    def __init__(
+        self, findings: str, policy: MustRepeat = must_repeat, is_custom: Callable[[str], bool] | None = None
+    ) -> None:
+        """`policy` says of each asserted finding whether every impression must repeat it.
+
+        `is_custom` says of a sentence of advice whether the department gives it without ground in findings alike
+        (`radllama.library.advice`); without it, no advice is custom.
+        """
         self._findings = parse_section(findings)
-        self._policy = policy
+        self._policy, self._is_custom = policy, is_custom
 
     def check(self, draft: str) -> list[Flag]:
         """The flags of one draft, by kind in the order of FLAG_KINDS; any text may be passed, none raises."""
@@ -47,9 +53,9 @@ class Checker:
             find_changed_measurements,
             find_changed_severities,
             find_invented_priors,
-            find_invented_recommendations,
         ):
             yield from rule(self._findings, draft)
+        yield from find_invented_recommendations(self._findings, draft, self._is_custom)
         # What is denied is not there too, or left out too: one objection is enough.
         for flag in find_unsupported(self._findings, draft):
             if flag.draft_span not in {negation.draft_span for negation in negations}:
@@ -60,6 +66,8 @@ class Checker:
         yield from find_malformed(draft)
 
 
-def check(findings: str, draft: str, policy: MustRepeat = must_repeat) -> list[Flag]:
+def check(
+    findings: str, draft: str, policy: MustRepeat = must_repeat, is_custom: Callable[[str], bool] | None = None
+) -> list[Flag]:
     """The flags of one draft against one report's findings; see `Checker` for many drafts of the same report."""
-    return Checker(findings, policy).check(draft)
+    return Checker(findings, policy, is_custom).check(draft)

@@ -8,11 +8,15 @@ from typing import Any
 from radllama.clinical.check import check
 from radllama.errors import InputError
 from radllama.files import write_jsonl
-from radllama.report import parse_text, read_identified
+from radllama.library import Library
+from radllama.library.advice import custom_advice
+from radllama.report import Report, parse_text, read_identified
 
 
-def check_file(drafts: Path, out: Path) -> Counter[str]:
+def check_file(drafts: Path, out: Path, library: Library | None = None) -> Counter[str]:
     """Write every line of a `.jsonl` file into `out` with its `flags`; returns counts.
+
+    Advice that is custom in the `library` is not flagged; a report that stands there is no colleague of its own.
 
     The counts: drafts, abstained, flagged, and those that have a kind. A line needs an `id`, `findings` and `draft`
     (null is an empty one); where its `finish_reason` says that the drafter abstained, there is nothing to check.
@@ -21,15 +25,16 @@ def check_file(drafts: Path, out: Path) -> Counter[str]:
     if out.resolve() == drafts.resolve():
         raise InputError(f"{out}: --out must be another file than --in")
     counts: Counter[str] = Counter()
-    write_jsonl(out, _check_rows(drafts, counts))
+    write_jsonl(out, _check_rows(drafts, counts, library))
     return counts
 
 
-def _check_rows(drafts: Path, counts: Counter[str]) -> Iterator[dict[str, Any]]:
-    for where, _, row in read_identified(drafts):
+def _check_rows(drafts: Path, counts: Counter[str], library: Library | None) -> Iterator[dict[str, Any]]:
+    for where, identity, row in read_identified(drafts):
         findings, draft = (_text(row, field, where) for field in ("findings", "draft"))
         abstained = not draft and row.get("finish_reason", "stop") not in ("stop", "length")
-        flags = [] if abstained else check(findings, draft)
+        is_custom = custom_advice(library, findings, leave_out=Report(identity, None, findings, draft))
+        flags = [] if abstained else check(findings, draft, is_custom=is_custom)
         counts["drafts"] += 1
         counts["abstained"] += abstained
         counts["flagged"] += bool(flags)

@@ -19,6 +19,7 @@ from radllama.engines import Completion, Engine, Sampling
 from radllama.errors import InputError
 from radllama.files import hash_file, read_json, write_jsonl
 from radllama.library import Library, Neighbour
+from radllama.library.advice import custom_advice
 from radllama.library.asking import Asked, Asking
 from radllama.prompt import Prompt
 from radllama.report import Report, read_reports
@@ -265,7 +266,10 @@ def draft_file(
     rows = {i: row for batch in done for i, row in batch.items()}
     with tqdm(total=len(reports), initial=len(rows), unit="report", desc="drafting", file=sys.stderr) as bar:
         for batch in drafter.draft_batches(reports, sampling, batch_size, skip=len(done)):
-            new = {i: {**draft.to_json(), "flags": _flags(draft)} for i, draft in batch.items()}
+            new = {
+                i: {**draft.to_json(), "flags": _flags(draft, reports[i], drafter.library)}
+                for i, draft in batch.items()
+            }
             partial.append(new)
             rows |= new
             bar.update(len(new))
@@ -285,9 +289,12 @@ def draft_file(
     return counts
 
 
-def _flags(draft: Draft) -> list[dict[str, Any]]:
-    """What the checks object to; nothing where the drafter abstained."""
-    return [] if draft.finish_reason in REFUSALS else [flag.to_json() for flag in check(draft.findings, draft.draft)]
+def _flags(draft: Draft, report: Report, library: Library | None) -> list[dict[str, Any]]:
+    """What the checks object to, given the library's custom; nothing where the drafter abstained."""
+    if draft.finish_reason in REFUSALS:
+        return []
+    is_custom = custom_advice(library, report.findings, leave_out=report)
+    return [flag.to_json() for flag in check(draft.findings, draft.draft, is_custom=is_custom)]
 
 
 def _count_kinds(rows: Iterable[dict[str, Any]]) -> dict[str, int]:

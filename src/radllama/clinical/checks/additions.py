@@ -1,12 +1,12 @@
 """What a draft says that the findings do not: a finding, a size, a comparison, a recommendation."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from radllama.clinical.checks.claims import Claim, Section, is_there
 from radllama.clinical.checks.flag import Flag
 from radllama.clinical.checks.rules import load_rules
-from radllama.clinical.read import Span
+from radllama.clinical.read import Span, Word
 from radllama.clinical.segment import find_sentences
 
 
@@ -88,12 +88,24 @@ def _sentence_of(draft: Section, span: Span) -> Span:
 _DENIED = re.compile(r"\bno (?:\w+ ){0,3}$")
 
 
-def find_invented_recommendations(findings: Section, draft: Section) -> Iterator[Flag]:
-    """Advice on what to do next, where the findings give none and name nothing that always calls for it."""
+def find_invented_recommendations(
+    findings: Section, draft: Section, is_custom: Callable[[str], bool] | None = None
+) -> Iterator[Flag]:
+    """Advice without ground in the findings, unless `is_custom` says that the department always gives it."""
+    for word, (start, end) in find_groundless_advice(findings, draft):
+        if not is_custom or not is_custom(draft.text[start:end]):
+            yield Flag("recommendation", "The draft gives advice; the findings give none.", word.span, None)
+            return
+
+
+def find_groundless_advice(findings: Section, draft: Section) -> Iterator[tuple[Word, Span]]:
+    """Advice on what to do next, where the findings give none and name nothing that always calls for it.
+
+    Each word that advises, and where its sentence stands.
+    """
     asked_for = any(one.says_it_is_there for one in findings.about(load_rules().advised))
     if findings.reading.recommendations or asked_for:
         return
     for word in draft.reading.recommendations:
         if not _DENIED.search(draft.lower, 0, word.span[0]):
-            yield Flag("recommendation", "The draft gives advice; the findings give none.", word.span, None)
-            return
+            yield word, _sentence_of(draft, word.span)
