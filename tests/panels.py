@@ -19,6 +19,7 @@ QUESTIONS = (
     Question("harm", "Potential harm", "choice", ("none", "mild", "severe"), ("no", "some", "much"), False),
     Question("signing", "Would you sign it?", "choice", ("as_it_is", "small_edits", "rewrite"), ("a", "b", "c"), False),
 )
+PLAIN = QUESTIONS[:1]
 KINDS, GRADES = ("false_finding", "omission", "wordiness"), ("insignificant", "significant")
 SIGNED = "signed"
 FINDINGS = ("Small left pleural effusion.", "The heart is enlarged.", "The lungs are clear.", "Hiatal hernia.")

@@ -81,7 +81,7 @@ LAYERS = [
     "review.analysis.summaries review.analysis.comparisons review.analysis.consistency review.analysis.correlation "
     "review.analysis.tables",
     "review.analysis.preference review.analysis.effort review.analysis.methods review.analysis.page",
-    "review.analysis.analyse",
+    "review.analysis.analyse review.power",
     "cli.library",
     "reports drafting.load evaluation.evaluate",
     "training.products training.lora training.processes evaluation.sources",
@@ -115,7 +115,7 @@ LAYERS = [
     "server.serve",
     "cli.serve",
     "cli.rivals",
-    "cli.data cli.train cli.draft cli.evaluate cli.label cli.feedback cli.check cli.review",
+    "cli.data cli.train cli.draft cli.evaluate cli.label cli.feedback cli.check cli.review cli.review_analysis",
     "cli",
 ]
 ROW = {name: row for row, names in enumerate(LAYERS) for name in names.split()}

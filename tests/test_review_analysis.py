@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command import Run, make_run
 from panels import QUESTIONS, SIGNED, merits, simulate
 
 from radllama.errors import InputError
-from radllama.files import read_jsonl
+from radllama.files import read_jsonl, write_jsonl
 from radllama.review.agreement.answers import Resampling
 from radllama.review.analysis.analyse import analyse
 from radllama.review.analysis.comparisons import compare_question, correct, signed_rank_p
@@ -20,7 +21,7 @@ from radllama.review.analysis.frame import Cube
 from radllama.review.analysis.model import NO_VARIATION, TOO_FEW, Fit, fit_model
 from radllama.review.analysis.preference import fit_strengths
 from radllama.review.latent import to_steps
-from radllama.review.ratings import Export, Rating
+from radllama.review.ratings import Export, Rating, write_export
 from radllama.review.rehearsal import Panel
 from radllama.run import read_run
 from radllama.stats import Array
@@ -321,3 +322,39 @@ def test_the_signed_rank_test_of_many_goes_on_where_the_exact_one_ends() -> None
 def test_no_difference_anywhere_is_no_evidence_of_one() -> None:
     assert signed_rank_p(np.zeros(10)) == 1
     assert signed_rank_p(np.array([0.1 + 0.2 - 0.3] * 10)) == 1  # a rounding error is none either
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    return make_run(monkeypatch, capfd)
+
+
+def test_an_exported_study_is_analysed_on_the_command_line(tmp_path: Path, run: Run) -> None:
+    write_export(small(), tmp_path / "export")
+    done = run("review", "analyse", tmp_path / "export", "--out", tmp_path / "out", "--resamples", 100)
+    assert done.code == 0 and "96 judgements of 8 reports by 4 raters" in done.out and "alpha (95%)" in done.out
+    assert {path.name for path in (tmp_path / "out").iterdir()} >= {"review.html", "analysis.json", "answers.csv"}
+
+
+def test_an_open_study_stays_blinded(tmp_path: Path, run: Run) -> None:
+    export = small()
+    write_export(
+        replace(export, study=replace(export.study, closed=False, systems=(), human=None)), tmp_path / "export"
+    )
+    done = run("review", "analyse", tmp_path / "export", "--out", tmp_path / "out")
+    assert done.code == 2 and "still open, so it stays blinded" in done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_study_in_the_database_is_analysed_when_it_is_closed_and_not_before(tmp_path: Path, run: Run) -> None:
+    write_jsonl(tmp_path / "reports.jsonl", [{"id": "a", "findings": "Clear lungs.", "impression": "Normal chest."}])
+    write_jsonl(tmp_path / "drafts.jsonl", [{"id": "a", "draft": "Normal."}])
+    database = ("--database", f"sqlite:///{tmp_path}/review.sqlite")
+    drafts = ("--reports", tmp_path / "reports.jsonl", "--system", f"tuned={tmp_path / 'drafts.jsonl'}")
+    assert run("review", "create", "trial", *drafts, "--raters", 1, *database).code == 0
+    done = run("review", "analyse", "trial", "--out", tmp_path / "out", *database)
+    assert done.code == 2 and "radllama review close trial" in done.err
+    assert run("review", "close", "trial", *database).code == 0
+    done = run("review", "analyse", "trial", "--out", tmp_path / "out", *database)
+    assert done.code == 2 and "nobody has answered" in done.err
+    assert run("review", "analyse", "other", "--out", tmp_path / "out", *database).code == 2

@@ -15,6 +15,7 @@ from radllama.cli.feedback import feedback_app
 from radllama.cli.label import label
 from radllama.cli.library import library_app
 from radllama.cli.review import review_app
+from radllama.cli.review_analysis import analyse, power
 from radllama.cli.serve import audit_app, keys_app, serve
 from radllama.cli.train import train
 from radllama.console import note
@@ -34,6 +35,8 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(audit_app, name="audit")
 app.add_typer(feedback_app, name="feedback")
 app.add_typer(review_app, name="review")
+review_app.command()(analyse)
+review_app.command()(power)
 for verb in (train, draft, evaluate, compare, label, check, doctor, serve):
     app.command()(verb)
 
