@@ -256,7 +256,7 @@ def test_training_and_every_engine_see_the_same_tokens(
 
 def test_a_file_of_drafts_tells_what_stood_in_the_prompts(reader: Path, library: Library, tmp_path: Path) -> None:
     drafter = load_drafter(str(reader), "cpu").with_library(library, "lib@12345678")
-    write_jsonl(tmp_path / "in.jsonl", [NEW.to_json(), {"id": "none", "findings": "..."}])
+    write_jsonl(tmp_path / "in.jsonl", [replace(NEW, source="table").to_json(), {"id": "none", "findings": "..."}])
     draft_file(drafter, tmp_path / "in.jsonl", tmp_path / "out.jsonl", sampling=Sampling(4))
     new, none = (row for _, row in read_jsonl(tmp_path / "out.jsonl"))
     asked = drafter.ask(NEW.findings, "", 4)
@@ -266,6 +266,7 @@ def test_a_file_of_drafts_tells_what_stood_in_the_prompts(reader: Path, library:
     run = read_json(tmp_path / "out.run.json")
     assert run["settings"]["library"] == "lib@12345678"
     assert run["neighbours_in_prompts"] == {"shown": len(asked.shown), "left_out": asked.left_out}
+    assert (new["source"], "source" in none) == ("table", False)
     assert new["draft"] == drafter.draft(NEW.findings, sampling=Sampling(4)).text
 
 

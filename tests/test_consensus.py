@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from departments import make_department
 
+from radllama.drafting.abstain import TOO_SHORT
 from radllama.drafting.consensus import ConsensusDrafter
 from radllama.drafting.draft import NO_FINDINGS, NO_NEIGHBOUR, draft_file
 from radllama.engines import Sampling
@@ -68,14 +70,22 @@ def test_a_file_gives_what_single_drafts_give_and_names_the_neighbours(
 
 
 def test_what_cannot_be_drafted_says_why(drafter: ConsensusDrafter, tmp_path: Path) -> None:
-    reports = [Report("1", None, "", ""), Report("2", None, "Tibia.", "")]
+    reports = [Report("1", None, "", ""), Report("2", None, "Tibia fracture.", ""), Report("3", None, "Tibia.", "")]
     write_jsonl(tmp_path / "r.jsonl", (report.to_json() for report in reports))
     counts = draft_file(drafter, tmp_path / "r.jsonl", tmp_path / "d.jsonl")
-    assert counts == {NO_FINDINGS: 1, NO_NEIGHBOUR: 1}
+    assert counts == {NO_FINDINGS: 1, NO_NEIGHBOUR: 1, TOO_SHORT: 1}
     assert [(row["draft"], row["finish_reason"]) for row in rows(tmp_path / "d.jsonl")] == [
         ("", NO_FINDINGS),
         ("", NO_NEIGHBOUR),
+        ("", TOO_SHORT),
     ]
+
+
+def test_it_abstains_where_a_model_of_the_same_reports_would() -> None:
+    drafter = ConsensusDrafter(Library.build(make_department(240), "bm25"), "lib@1", 5)
+    assert drafter.draft("Small left pleural effusion.").text
+    with pytest.raises(InputError, match="unlike the reports that the model was tuned on"):
+        drafter.draft("Whisk the flour with butter until there is a smooth paste.")
 
 
 def test_reports_that_stand_in_the_library_are_refused(drafter: ConsensusDrafter, tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from radllama.drafting.draft import NO_FINDINGS, NO_NEIGHBOUR, Draft, check_findings
+from radllama.drafting.abstain import Vocabulary, collect_vocabulary
+from radllama.drafting.draft import NO_FINDINGS, NO_NEIGHBOUR, REFUSALS, Draft, check_findings
 from radllama.engines import Completion, Sampling
+from radllama.errors import InputError
 from radllama.library import Library, Neighbour
 from radllama.library.consensus import consensus
 from radllama.library.folder import fingerprint, read_library
@@ -16,21 +18,27 @@ _BATCH = 64  # reports that are kept at once, so that a file that was stopped go
 
 
 class ConsensusDrafter:
-    """Drafts the impression most like those of the `count` nearest prior reports, weighted by resemblance."""
+    """Drafts the impression most like those of the `count` nearest prior reports, weighted by resemblance.
+
+    It abstains as a model would that was tuned on the library's reports.
+    """
 
     def __init__(self, library: Library, library_name: str, count: int) -> None:
         self.library: Library | None = library
         self._prior = library
         self._name, self._count = library_name, count
+        self._vocabulary = Vocabulary(collect_vocabulary(report.findings for report in library.reports))
 
     def settings(self) -> dict[str, Any]:
         """What decides the drafts."""
         return {"model": "consensus", "prompt": "none", "library": self._name, "consensus": self._count}
 
     def draft(self, findings: str, indication: str = "", sampling: Sampling | None = None) -> Completion:
-        """Draft one impression; raises InputError for findings without words. The rest plays no part."""
+        """Draft one impression; raises InputError where it abstains (REFUSALS). The rest plays no part."""
         check_findings(findings)
         completion, _ = self._vote(findings)
+        if completion.finish_reason in REFUSALS:
+            raise InputError(f"{REFUSALS[completion.finish_reason]}; pass the findings section of a report")
         return completion
 
     def draft_batches(
@@ -54,11 +62,13 @@ class ConsensusDrafter:
             seed=sampling.seed,
             finish_reason=completion.finish_reason,
             neighbours=neighbours,
+            source=report.source or None,
         )
 
     def _vote(self, findings: str) -> tuple[Completion, list[Neighbour]]:
-        if not words(findings):
-            return Completion("", NO_FINDINGS), []
+        reason = self._vocabulary.why_abstain(findings) if words(findings) else NO_FINDINGS
+        if reason:
+            return Completion("", reason), []
         neighbours = self._prior.nearest(findings, self._count)
         if not neighbours:
             return Completion("", NO_NEIGHBOUR), []

@@ -37,13 +37,16 @@ REFUSALS = {
 MISSES_LIBRARY = "the model was tuned to read prior reports; without --library it drafts from the findings alone"
 
 
+_IF_KNOWN = ("shown", "left_out", "source")  # no key where there is nothing to tell
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """One line of DRAFTS.jsonl. finish_reason: stop, length, or why there is no draft (REFUSALS).
 
     `neighbours`, best first, are the prior reports it was drafted with; None, and no key, without a library.
     `shown` are the ids of those that stood in the prompt, `left_out` is how many did not fit it; None, and no keys,
-    where the model reads none.
+    where the model reads none. `source` is where the report came from, as it says itself.
     """
 
     id: str
@@ -57,11 +60,12 @@ class Draft:
     neighbours: Sequence[Neighbour] | None = None
     shown: Sequence[str] | None = None
     left_out: int | None = None
+    source: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The line as an object; a neighbour without its findings, which stand in the library."""
         row = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "neighbours"}
-        row = {name: value for name, value in row.items() if value is not None or name not in ("shown", "left_out")}
+        row = {name: value for name, value in row.items() if value is not None or name not in _IF_KNOWN}
         if self.neighbours is not None:
             row["neighbours"] = [
                 {"id": one.id, "score": round(one.score, 4), "impression": one.impression} for one in self.neighbours
@@ -221,6 +225,7 @@ class Drafter:
             neighbours=neighbours,
             shown=[one.id for one in read.shown] if read else None,
             left_out=read.left_out if read else None,
+            source=report.source or None,
         )
 
 

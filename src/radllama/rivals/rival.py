@@ -186,6 +186,7 @@ class Rival(Generic[Prompt]):
             seed=sampling.seed,
             finish_reason="stop" if ended else completion.finish_reason,
             neighbours=tuple(reversed(question.examples)) if self.library else None,
+            source=report.source or None,
             examples_dropped=question.dropped,
             answer=completion.text if tidied.rules else None,
             tidied=tidied.rules,

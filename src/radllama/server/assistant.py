@@ -11,6 +11,7 @@ from radllama.drafting.load import load_drafter
 from radllama.drafting.voting import VotingDrafter, load_voting, plan_sampling
 from radllama.engines import Completion, Sampling
 from radllama.errors import InputError
+from radllama.library.advice import custom_advice
 from radllama.model import model_folder
 from radllama.server.impressions import show_choices, show_neighbours
 from radllama.server.jobs import (
@@ -161,6 +162,7 @@ class Assistant:
                 [(elected.text, elected.finish_reason), *others],
                 [one.text for one in drafted],
                 elected.neighbours,
+                custom_advice(self._drafter.library, job.findings),
             )
             near = elected.neighbours[: job.neighbours]
         else:

@@ -8,6 +8,7 @@ from radllama.clinical.links import link
 from radllama.drafting.style import render_style
 from radllama.drafting.voices import find_voices
 from radllama.library import Neighbour
+from radllama.library.advice import IsCustom
 from radllama.server.jobs import Choice
 
 
@@ -17,16 +18,17 @@ def show_choices(
     drafts: Iterable[tuple[str, str]],
     said: Sequence[str] = (),
     neighbours: Sequence[Neighbour] = (),
+    is_custom: IsCustom | None = None,
 ) -> tuple[Choice, ...]:
     """A Choice for each (text, finish reason), laid out in a style; of equal ones the first.
 
     `said` are the model's candidates and `neighbours` the prior reports that voted; without both, none tells who said
-    what.
+    what. `is_custom`: see `Checker`.
     """
     styled: dict[str, str] = {}
     for text, reason in drafts:
         styled.setdefault(render_style(text, style), reason)
-    checker = Checker(findings)
+    checker = Checker(findings, is_custom=is_custom)
     return tuple(
         Choice(
             text,
