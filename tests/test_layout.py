@@ -29,7 +29,7 @@ HEAVY = {
 # Bottom to top. A module may import those of lower rows, never of its own row or a higher one.
 LAYERS = [
     "radllama errors text console stats evaluation evaluation.html training training.averaging training.optimizer "
-    "doctor doctor.outcome "
+    "doctor doctor.outcome interfaces "
     "dataset drafting reports.headings reports.sample_grammar clinical clinical.lexicon clinical.segment "
     "clinical.checks store store.tables store.migrations store.migrations.versions "
     "store.migrations.versions.r0001_keys_and_audit store.migrations.versions.r0002_feedback "
@@ -83,6 +83,9 @@ LAYERS = [
     "review.analysis.preference review.analysis.effort review.analysis.methods review.analysis.page",
     "review.analysis.analyse review.power",
     "cli.library",
+    "reports.parts",
+    "reports.hl7 reports.fhir reports.dicom",
+    "interfaces.dicom_sr",
     "reports drafting.load evaluation.evaluate",
     "training.products training.lora training.processes evaluation.sources",
     "training.attention",
@@ -111,7 +114,7 @@ LAYERS = [
     "doctor.subject",
     "doctor.files doctor.tokens doctor.drafts",
     "doctor.doctor",
-    "cli.doctor",
+    "cli.doctor cli.dicom",
     "server.serve",
     "cli.serve",
     "cli.rivals",

@@ -15,7 +15,8 @@ class Report:
     """One signed report, split into the sections we read and the one we write.
 
     A section that the report does not have is the empty string. `patient_id` is None where the
-    source does not say whose report it is. `source` names the reader: openi, mimic-cxr, table, sample.
+    source does not say whose report it is. `source` names the reader: openi, mimic-cxr, table, fhir,
+    hl7, dicom, sample.
     """
 
     id: str

@@ -8,6 +8,7 @@ import typer
 import radllama
 from radllama.cli.check import check
 from radllama.cli.data import data_app
+from radllama.cli.dicom import dicom_app
 from radllama.cli.doctor import doctor
 from radllama.cli.draft import draft
 from radllama.cli.evaluate import compare, evaluate
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.add_typer(library_app, name="library")
+app.add_typer(dicom_app, name="dicom")
 app.add_typer(keys_app, name="keys")
 app.add_typer(audit_app, name="audit")
 app.add_typer(feedback_app, name="feedback")

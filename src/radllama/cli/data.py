@@ -25,7 +25,7 @@ def data_fetch(
 
 @data_app.command("build")
 def data_build(
-    source: Annotated[str, typer.Option(help="openi, mimic-cxr or table.")],
+    source: Annotated[str, typer.Option(help="openi, mimic-cxr, table, fhir, hl7 or dicom.")],
     path: Annotated[Path, typer.Option(help="The raw file or folder.")],
     out: Annotated[Path, typer.Option(help="The dataset folder to write.")],
     split: Annotated[

@@ -1,6 +1,7 @@
 """Raw sources to reports: one reader for each source, all behind `read_source`."""
 
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 from radllama.errors import InputError
@@ -9,7 +10,8 @@ from radllama.reports.sections import Unusable
 
 __all__ = ["SOURCES", "Unusable", "read_source"]
 
-SOURCES = ("openi", "mimic-cxr", "table")
+SOURCES = ("openi", "mimic-cxr", "table", "fhir", "hl7", "dicom")
+_NEEDED = {"fhir": "fhir", "dicom": "pydicom"}  # from the extra "interfaces"
 
 
 def read_source(source: str, path: Path, column_map: Mapping[str, str] | None = None) -> Iterator[Report | Unusable]:
@@ -32,6 +34,20 @@ def read_source(source: str, path: Path, column_map: Mapping[str, str] | None = 
         from radllama.reports.mimic_cxr import read_mimic_cxr
 
         return read_mimic_cxr(path)
+    if source == "hl7":
+        from radllama.reports.hl7 import read_hl7
+
+        return read_hl7(path)
+    if source in _NEEDED and not find_spec(_NEEDED[source]):
+        raise InputError(f"source {source!r} needs pip install 'radllama[interfaces]'")
+    if source == "fhir":
+        from radllama.reports.fhir import read_fhir
+
+        return read_fhir(path)
+    if source == "dicom":
+        from radllama.reports.dicom import read_dicom
+
+        return read_dicom(path)
     from radllama.reports.table import read_table
 
     return read_table(path, column_map)

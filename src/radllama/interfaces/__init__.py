@@ -1,0 +1,1 @@
+"""Drafts in the forms that a hospital's other systems read."""
