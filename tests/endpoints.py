@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from radllama.engines import Sampling
+from radllama.engines import Completion, Sampling
 from radllama.engines.transformers import TransformersEngine
 from radllama.model import Model
 from radllama.rivals.question import make_layout
@@ -38,6 +38,7 @@ class ModelServer(ThreadingHTTPServer):
         self.context_tokens = self.texts.context_tokens
         self.replies: deque[Reply] = deque()
         self.seen: list[tuple[str, dict[str, str], dict[str, Any]]] = []  # path, headers, body
+        self.models = ["tiny"]
         self.answer: str | None = None  # said in place of the model's words
         self.stop_after: int | None = None  # requests seen, after which it is busy for good
         self.pause_s = 0.0
@@ -63,9 +64,12 @@ class ModelServer(ThreadingHTTPServer):
         if engine.count_tokens(prompt) + sampling.max_new_tokens > self.context_tokens:
             error = {"message": f"too long: {body}", "code": "context_length_exceeded"}
             return Reply(400, {"error": error})
-        with self.lock:  # one network
-            completion = engine.complete([prompt], sampling)[0][0]
-        text = completion.text if self.answer is None else self.answer
+        if self.answer is None:
+            with self.lock:  # one network
+                completion = engine.complete([prompt], sampling)[0][0]
+        else:
+            completion = Completion(self.answer, "stop", tokens=len(self.answer.split()))
+        text = completion.text
         said = {"text": text} if "prompt" in body else {"message": {"role": "assistant", "content": text}}
         choice = {"index": 0, "finish_reason": completion.finish_reason, **said}
         usage = {"completion_tokens": completion.tokens}
@@ -75,6 +79,11 @@ class ModelServer(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: ModelServer
+
+    def do_GET(self) -> None:
+        known = self.path == "/v1/models"
+        models = [{"id": name, "object": "model"} for name in self.server.models]
+        self._send(Reply(200, {"object": "list", "data": models}) if known else Reply(404, {"error": {}}))
 
     def do_POST(self) -> None:
         server = self.server

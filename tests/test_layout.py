@@ -33,7 +33,8 @@ LAYERS = [
     "dataset drafting reports.headings reports.sample_grammar clinical clinical.lexicon clinical.segment "
     "clinical.checks store store.tables store.migrations store.migrations.versions "
     "store.migrations.versions.r0001_keys_and_audit store.migrations.versions.r0002_feedback "
-    "store.migrations.versions.r0003_web_sessions store.migrations.versions.r0004_review server review "
+    "store.migrations.versions.r0003_web_sessions store.migrations.versions.r0004_review "
+    "store.migrations.versions.r0005_draft_settings server review "
     "review.agreement review.analysis web web.trace web.errors web.pages",
     "files recipe evaluation.metrics reports.archive reports.fetch engines drafting.batches reports.sections "
     "clinical.context home store.migrate engines.post engines.cassette rivals rivals.tidy evaluation.normality "
@@ -96,8 +97,9 @@ LAYERS = [
     "dataset.build",
     "training.train training.plan",
     "clinical.links drafting.style server.jobs server.stops server.limiter server.schemas server.feedback",
-    "server.worker server.openai_schemas server.recorder server.impressions",
-    "server.assistant",
+    "server.worker server.openai_schemas server.recorder server.impressions server.way",
+    "server.assistant server.chat",
+    "server.endpoint",
     "server.pool",
     "server.batcher",
     "server.metrics",
@@ -116,8 +118,8 @@ LAYERS = [
     "doctor.doctor",
     "cli.doctor cli.dicom",
     "server.serve",
-    "cli.serve",
     "cli.rivals",
+    "cli.serve",
     "cli.data cli.train cli.draft cli.evaluate cli.label cli.feedback cli.check cli.review cli.review_analysis",
     "cli",
 ]

@@ -7,3 +7,7 @@ class InputError(Exception):
     The command line prints it and exits with code 2; every other exception is a bug of ours and
     keeps its traceback. The message never quotes report text: messages end up in logs.
     """
+
+
+class EndpointError(InputError):
+    """Another server does not answer as it should: the mistake, if it is one, is not in what was asked."""

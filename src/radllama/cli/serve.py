@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from radllama.cli import rivals
 from radllama.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,10 +40,19 @@ def serve(
     engine: Annotated[
         str | None,
         typer.Option(
-            help="transformers, ctranslate2, or ctranslate2-int8 (see docs/engines.md).  "
+            help="transformers, ctranslate2, ctranslate2-int8 (see docs/engines.md), or openai (served elsewhere).  "
             "[default: ctranslate2-int8 for mini, transformers for every other model]"
         ),
     ] = None,
+    base_url: rivals.BaseUrl = None,
+    served_model: Annotated[
+        str | None, typer.Option(help="With --engine openai: the model's name there.  [default: the only one]")
+    ] = None,
+    template: Annotated[
+        str,
+        typer.Option(help="With --engine openai, how it is asked: chat, paper, plain, or a model folder's template."),
+    ] = "chat",
+    key_variable: rivals.KeyVariable = "OPENAI_API_KEY",
     host: Annotated[str, typer.Option(help="The address to listen at; 127.0.0.1 is this machine alone.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen at.")] = 8000,
     database: Database = None,
@@ -66,10 +76,18 @@ def serve(
     """Serve drafting inside the hospital: the API and, with it, who did what."""
     need_extra()
     from radllama.server.batcher import Limits
+    from radllama.server.endpoint import Elsewhere
     from radllama.server.serve import Settings
     from radllama.server.serve import serve as run_server
     from radllama.web.exposure import Exposure
 
+    elsewhere = None
+    if engine == rivals.ENDPOINT:
+        if base_url is None:
+            raise InputError("serve: --engine openai needs --base-url, as in http://127.0.0.1:8001/v1")
+        elsewhere = Elsewhere(base_url, served_model, template, key_variable, deadline_s)
+    elif base_url or served_model:
+        raise InputError("serve: --base-url and --served-model are for a model served elsewhere; add --engine openai")
     exposure = Exposure(
         host, port, tls_cert, tls_key, tuple(proxy or ()), plain_http, tuple(name.lower() for name in allow_host or ())
     )
@@ -81,6 +99,7 @@ def serve(
             engine,
             library,
             samples,
+            elsewhere,
             database=database,
             workers=workers,
             limit=limit,

@@ -170,6 +170,17 @@ class OpenAIEngine(Engine):
         return {name: value for name, value in fields.items() if value is not None}
 
 
+def list_models(base_url: str, key_variable: str = KEY_VARIABLE) -> list[str]:
+    """The names of the models that an endpoint serves. Raises InputError when it does not say."""
+    address = Address(base_url)
+    answer = Poster(address, _read_key(key_variable), timeout_s=15.0, attempts=1, pause_s=0.0).get("models")
+    models = answer.get("data")
+    names = [one.get("id") if isinstance(one, dict) else None for one in models] if isinstance(models, list) else [None]
+    if None in names:
+        raise InputError(f"{address.host}: says no models; is it OpenAI-compatible? Name one with --served-model")
+    return [str(name) for name in names]
+
+
 def _parse_completion(response: Mapping[str, Any], host: str) -> Completion:
     """The first choice of a chat completion or a completion. Raises InputError for what is neither."""
     if response.get("error") == TOO_LONG:

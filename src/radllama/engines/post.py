@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from radllama.errors import InputError
+from radllama.errors import EndpointError, InputError
 
 if TYPE_CHECKING:
     import httpx
@@ -136,6 +136,17 @@ class Poster:
             raise self._error(f"{reason}, {self._attempts} times; run the same command again to go on")
         raise self._error("stopped")
 
+    def get(self, path: str) -> dict[str, Any]:
+        """The JSON object at a path, asked for once. Raises EndpointError in one line."""
+        try:
+            with self._answering():
+                response = self._client.get(self._address.url(path))
+            if response.status_code != 200:
+                raise self._refusal(response, {})
+        except _BusyError as busy:
+            raise self._error(str(busy)) from None
+        return self._parse(response.text)
+
     def stream(self, path: str, body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """The objects of an answer in pieces (server-sent events), as they come; asked once, else as `post`."""
         try:
@@ -206,8 +217,8 @@ class Poster:
             told += "; its log says why (its message is not shown: it might quote the findings)"
         return self._error(told)
 
-    def _error(self, told: str) -> InputError:
-        return InputError(f"{self._address.host}: {told}")
+    def _error(self, told: str) -> EndpointError:
+        return EndpointError(f"{self._address.host}: {told}")
 
 
 def _error_of(response: "httpx.Response") -> dict[str, Any]:

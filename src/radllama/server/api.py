@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -54,6 +55,13 @@ async def draft_impression(
     """Draft the impression of these findings, and say what speaks for and against it."""
     arrived, identity = time.perf_counter(), f"imp-{secrets.token_hex(12)}"
     info = work.model_info(service)
+    if (body.instruction or body.turns) and "chat" not in info.abilities:
+        raise ApiError(
+            400,
+            "this model was tuned on findings and impressions alone: it takes no instruction and no conversation",
+            "unsupported_value",
+            "instruction" if body.instruction else "turns",
+        )
     job = ImpressionJob(
         body.findings,
         body.indication,
@@ -65,7 +73,11 @@ async def draft_impression(
         body.max_new_tokens,
         body.seed,
         info.samples,
+        body.instruction,
+        tuple((turn.role, turn.text) for turn in body.turns),
     )
+    if job.is_personal:  # nothing votes on what was asked for in somebody's own words
+        info = replace(info, samples=1, library="")
 
     async def finish(result: Result) -> ImpressionResponse:
         answer = _answer(identity, result, info, (time.perf_counter() - arrived) * 1000)
@@ -177,6 +189,14 @@ async def _record(service: Service, caller: Caller, asked: ImpressionRequest, an
         prompt=answer.model.prompt,
         weights_sha256=answer.model.weights_sha256,
         latency_ms=answer.timing.total_ms,
+        settings={
+            "samples": answer.model.samples,
+            "library": answer.model.library,
+            "seed": asked.seed,
+            "max_new_tokens": asked.max_new_tokens,
+        },
+        asked=[{"role": "user", "text": asked.instruction}] * bool(asked.instruction)
+        + [turn.model_dump() for turn in asked.turns],
     )
     facts: dict[str, int | str] = {
         "model": answer.model.name,

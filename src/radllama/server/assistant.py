@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from radllama.console import note
-from radllama.drafting.draft import MISSES_LIBRARY, NO_FINDINGS, REFUSALS, Drafter
+from radllama.drafting.draft import MISSES_LIBRARY, NO_FINDINGS, REFUSALS, TOO_LONG, Drafter
 from radllama.drafting.election import Voting
 from radllama.drafting.load import load_drafter
 from radllama.drafting.voting import VotingDrafter, load_voting, plan_sampling
@@ -27,6 +27,7 @@ from radllama.server.jobs import (
     Silent,
 )
 from radllama.server.stops import cut_at_stop
+from radllama.server.way import tell_way
 from radllama.text import words
 from radllama.weights import digest_weights
 
@@ -66,7 +67,7 @@ class Assistant:
             weights_sha256,
             drafter.engine.context_tokens,
             frozenset(abilities),
-            _tell_way(self._voting, samples),
+            tell_way(self._voting.voting if self._voting else None, library, samples),
             samples,
             str(drafter.settings().get("library", "")) if library else "",
         )
@@ -150,9 +151,13 @@ class Assistant:
         reason = "length" if tokens >= one.job.max_new_tokens else "stop"
         return {at: [Completion(text, reason)]}
 
-    def _impression(self, asked: _Asked, job: ImpressionJob, drafted: list[Completion], wanted: bool) -> Result:
+    def _impression(
+        self, asked: _Asked, job: ImpressionJob, drafted: list[Completion], wanted: bool
+    ) -> Result | Failure:
         if not wanted:
             return Result((Choice("", "stop"),), asked.tokens, 0)
+        if any(one.finish_reason == TOO_LONG for one in drafted):  # which only an endpoint finds out so late
+            return Failure(IMPOSSIBLE, "what was sent exceeds the model's context; send less, for nothing is ever cut")
         if self._voting:
             elected = self._voting.elect(job.findings, drafted)
             others = [(text, "stop") for text in elected.others[: job.n - 1]]
@@ -186,16 +191,6 @@ def _continuation(asked: _Asked, job: CompletionJob, drafted: list[Completion]) 
         text, stopped = cut_at_stop(completion.text, job.stop)
         choices.append(Choice(text, "stop" if stopped else completion.finish_reason))
     return Result(tuple(choices), asked.tokens, sum(completion.tokens for completion in drafted))
-
-
-def _tell_way(voting: VotingDrafter | None, samples: int) -> str:
-    if voting is None:
-        return "each draft is the model's likeliest words; it is checked, and nothing else stood for election"
-    model = f"{samples} samples of the model" if samples > 1 else "the model's likeliest draft"
-    if voting.library is None:
-        return f"{model} vote; what does not agree with the findings is voted down; there is no library"
-    prior = f"the {voting.voting.neighbours} most similar of {len(voting.library)} prior reports"
-    return f"{model} and {prior} vote; what does not agree with the findings is voted down"
 
 
 def load_assistant(

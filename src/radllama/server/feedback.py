@@ -34,7 +34,11 @@ _AT_ONCE = 1000
 
 
 class DraftRow(Table):
-    """One draft as it was given: all its impressions, the first one shown first."""
+    """One draft as it was given: all its impressions, the first one shown first.
+
+    `settings` is what it takes, beside findings and model, to make it again; `asked` what somebody told a chat model
+    (an instruction, then turns).
+    """
 
     __tablename__ = "drafts"
 
@@ -52,6 +56,8 @@ class DraftRow(Table):
     prompt: Mapped[str] = mapped_column(String(300))
     weights_sha256: Mapped[str] = mapped_column(String(64))
     latency_ms: Mapped[float] = mapped_column(Float)
+    settings: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    asked: Mapped[list[dict[str, str]]] = mapped_column(JSON, default=list)
 
 
 class VerdictRow(Table):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 IMPOSSIBLE = "invalid_request"  # the request's fault: it would fail again
+ELSEWHERE = "elsewhere"  # the fault of the server that has the model: it may not fail again
 BROKEN = "server_error"  # ours: a bug, or a worker that died of the request
 
 
@@ -12,7 +13,8 @@ BROKEN = "server_error"  # ours: a bug, or a worker that died of the request
 class ImpressionJob:
     """Findings that want an impression, `n` drafts of it, and the `neighbours` most similar prior reports.
 
-    `samples`: how many candidates are written of it, for the size alone (see ModelInfo).
+    `samples`: how many candidates are written of it, for the size alone (see ModelInfo). A chat model also takes an
+    `instruction`, and (role, text) `turns` that go on from its first answer.
     """
 
     findings: str
@@ -25,6 +27,13 @@ class ImpressionJob:
     max_new_tokens: int = 128
     seed: int = 0
     samples: int = 1
+    instruction: str = ""
+    turns: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def is_personal(self) -> bool:
+        """Whether somebody asks for more than an impression, in words of their own."""
+        return bool(self.instruction or self.turns)
 
     @property
     def size(self) -> int:
@@ -79,7 +88,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a job has no result: IMPOSSIBLE or BROKEN, with a message that holds no patient text."""
+    """Why a job has no result: IMPOSSIBLE, ELSEWHERE or BROKEN, with a message that holds no patient text."""
 
     kind: str
     message: str

@@ -3,11 +3,12 @@
 import unicodedata
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 FINDINGS_CHARACTERS = 40_000
 SECTION_CHARACTERS = 8_000
 MOST_DRAFTS = 8
+MOST_TURNS = 32
 _ALLOWED_CONTROLS = "\n\r\t"
 
 
@@ -30,6 +31,13 @@ class Bounded(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
 
+class Turn(Bounded):
+    """A turn of the conversation about a draft: what the model had answered, or what a person then wrote."""
+
+    role: Literal["assistant", "user"]
+    text: Annotated[str, Field(min_length=1, max_length=SECTION_CHARACTERS), CLEAN]
+
+
 class ImpressionRequest(Bounded):
     """What an impression is wanted of."""
 
@@ -38,6 +46,11 @@ class ImpressionRequest(Bounded):
     comparison: Section = ""
     technique: Section = ""
     style: Literal["house", "numbered", "short"] = "house"
+    instruction: Annotated[Section, Field(description="For a chat model: what this draft should heed.")] = ""
+    turns: Annotated[
+        list[Turn],
+        Field(max_length=MOST_TURNS, description="For a chat model: its drafts and what was said to them, by turns."),
+    ] = []
     n: Annotated[int, Field(ge=1, le=MOST_DRAFTS, description="How many different drafts, at most.")] = 1
     neighbours: Annotated[int, Field(ge=0, le=20, description="How many similar prior reports.")] = 0
     seed: Annotated[int, Field(ge=0, lt=2**31, description="Of the candidates that vote, and of alternatives.")] = 0
@@ -45,6 +58,13 @@ class ImpressionRequest(Bounded):
     stream: Annotated[bool, Field(description="Server-sent events: `piece` as it is written, then `impression`.")] = (
         False
     )
+
+    @model_validator(mode="after")
+    def _takes_turns(self) -> "ImpressionRequest":
+        roles = [turn.role for turn in self.turns]
+        if roles != ["assistant", "user"] * (len(roles) // 2):
+            raise ValueError("turns: a draft of the assistant's, then what the user says to it, and so on")
+        return self
 
 
 class SentenceLink(BaseModel):

@@ -17,6 +17,7 @@ from radllama.server.app import create_app
 from radllama.server.assistant import load_assistant
 from radllama.server.audit import AuditLog
 from radllama.server.batcher import Limits
+from radllama.server.endpoint import Elsewhere, connect_assistant
 from radllama.server.keys import list_keys
 from radllama.server.pool import Pool, Spec
 from radllama.store.store import open_store
@@ -26,13 +27,14 @@ from radllama.web.logs import open_log
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that `radllama serve` can be told."""
+    """Everything that `radllama serve` can be told; with `elsewhere` the model is served there."""
 
     model: str = "mini"
     device: str = "auto"
     engine: str | None = None
     library: Path | None = None
     samples: int | None = None
+    elsewhere: Elsewhere | None = None
     database: str | None = None
     workers: int = 1
     limit: str = "600/minute"
@@ -49,13 +51,7 @@ def serve(settings: Settings) -> None:
             has_keys = bool(list_keys(session))
         exposure.check(has_keys)
         audit = AuditLog(store, home)
-        pool = Pool(
-            Spec(
-                load_assistant,
-                (settings.model, settings.device, settings.engine, settings.library, settings.samples),
-            ),
-            settings.workers,
-        )
+        pool = Pool(_choose_load(settings), settings.workers)
         log = open_log()
         app = create_app(pool, store, audit, settings.limits, settings.limit, exposure.names, log)
         with exposure.listen() as listening:
@@ -63,6 +59,12 @@ def serve(settings: Settings) -> None:
             asyncio.run(_run(pool, app, exposure, listening, log, exposure.told(has_keys)))
     finally:
         store.close()
+
+
+def _choose_load(settings: Settings) -> Spec:
+    if settings.elsewhere:
+        return Spec(connect_assistant, (settings.elsewhere, settings.library, settings.samples))
+    return Spec(load_assistant, (settings.model, settings.device, settings.engine, settings.library, settings.samples))
 
 
 async def _run(pool: Pool, app: Any, exposure: Exposure, listening: socket.socket, log: Any, told: str) -> None:

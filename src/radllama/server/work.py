@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from radllama.server.audit import Event
 from radllama.server.batcher import BusyError, LateError
-from radllama.server.jobs import IMPOSSIBLE, Failure, Job, ModelInfo, Result
+from radllama.server.jobs import ELSEWHERE, IMPOSSIBLE, Failure, Job, ModelInfo, Result
 from radllama.server.recorder import Write
 from radllama.server.service import Service
 from radllama.web.errors import ApiError
@@ -64,6 +64,8 @@ def _result(service: Service, outcome: Result | Failure) -> Result:
         if outcome.kind == IMPOSSIBLE:
             raise ApiError(400, outcome.message, "invalid_value")
         service.log.error("job", error=outcome.message)
+        if outcome.kind == ELSEWHERE:
+            raise ApiError(503, "the server that has the model does not answer as it should", retry_after_s=5)
         raise ApiError(500, "an error of the server's own; its log says which")
     service.metrics.tokens.labels("prompt").inc(outcome.prompt_tokens)
     service.metrics.tokens.labels("draft").inc(outcome.completion_tokens)

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
-from radllama.errors import InputError
-from radllama.server.jobs import BROKEN, IMPOSSIBLE, Backend, Failure, Job, Load, Result, Silent
+from radllama.errors import EndpointError, InputError
+from radllama.server.jobs import BROKEN, ELSEWHERE, IMPOSSIBLE, Backend, Failure, Job, Load, Result, Silent
 from radllama.web.trace import describe
 
 
@@ -87,6 +87,8 @@ def _run_alone(backend: Backend, job: Job, batch_error: Exception) -> Result | F
     # One job's error is no reason to fail its neighbours in the batch. What was said is not said again.
     try:
         return backend.run([job], Silent())[0]
+    except EndpointError as error:
+        return Failure(ELSEWHERE, str(error))
     except InputError as error:
         return Failure(IMPOSSIBLE, str(error))
     except Exception as error:

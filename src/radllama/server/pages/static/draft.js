@@ -11,10 +11,12 @@ let choice = 0; // which of its drafts: 0, or an alternative
 let decided = false;
 let since = 0; // when the draft could be read, for how long the verdict took
 let asking = null;
+let turns = []; // of the conversation with a chat model: its drafts, and what was said to them
 
 $("person").value = localStorage.getItem("radllama-person") ?? "";
 $("person").addEventListener("change", () => localStorage.setItem("radllama-person", $("person").value.trim()));
 $("ask").addEventListener("submit", (event) => { event.preventDefault(); draft(); });
+$("follow").addEventListener("submit", (event) => { event.preventDefault(); follow(); });
 $("again").addEventListener("click", back);
 $("accept").addEventListener("click", accept);
 $("edit").addEventListener("click", edit);
@@ -32,19 +34,34 @@ async function start() {
     able = new Set(served.abilities);
     $("model").textContent = served.model;
     $("way").textContent = served.way;
+    $("instruction-part").hidden = !able.has("chat");
   } catch (error) {
     say(error.message);
   }
   $("findings").focus();
 }
 
-async function draft() {
+// A follow-up answers the draft that is on the page, whichever was chosen, edited or not.
+async function follow() {
+  const text = $("more").value.trim();
+  if (!current || decided || !text) return;
+  const shown = $("edited").hidden ? chosen() : $("edited").value;
+  await draft([...turns, { role: "assistant", text: shown }, { role: "user", text }]);
+  $("more").value = "";
+}
+
+function chosen() {
+  return choice ? current.alternatives[choice - 1].impression : current.draft.impression;
+}
+
+async function draft(said = []) {
   const findings = $("findings").value;
   if (!findings.trim()) return say("There are no findings yet.");
   asking?.abort();
   asking = new AbortController();
   const request = { findings, indication: $("indication").value, style: $("style").value, n: Number($("count").value),
     neighbours: able.has("library") ? NEIGHBOURS : 0, stream: true };
+  if (able.has("chat")) Object.assign(request, { instruction: $("instruction").value.trim(), turns: said });
   say("");
   reset();
   setState("drafting");
@@ -53,7 +70,10 @@ async function draft() {
   try {
     for await (const [name, data] of stream("/v1/impressions", request, asking.signal)) {
       if (name === "piece") $("impression").append(data);
-      if (name === "impression") present(data, findings);
+      if (name === "impression") {
+        turns = said;
+        present(data, findings);
+      }
       if (name === "error") throw new Error(data.error.message);
     }
   } catch (error) {
@@ -71,6 +91,12 @@ function present(answer, findings) {
   setState("draft");
   $("ask").hidden = true;
   $("again").hidden = $("shown-findings").hidden = $("acts").hidden = false;
+  $("follow").hidden = !able.has("chat");
+  $("turns").replaceChildren(...turns.filter((turn) => turn.role === "user").map((turn) => {
+    const item = document.createElement("li");
+    item.textContent = turn.text;
+    return item;
+  }));
   const others = answer.alternatives.map((one, at) => {
     const item = document.createElement("li");
     const button = document.createElement("button");
@@ -143,8 +169,7 @@ function choose(number) {
     return item;
   }));
   $("flags-part").hidden = !flags.length;
-  showVoices(current.draft.finish_reason === "from_findings" && !number
-    ? "No candidate agreed with the findings: these are the findings' own sentences." : "");
+  showVoices(tellOrigin(number));
   setState(number ? `other draft ${number}` : "draft");
 }
 
@@ -156,6 +181,18 @@ function tellVoices(voices) {
   if (voices.neighbours.length) told.push(`${voices.neighbours.length} similar report${voices.neighbours.length > 1 ? "s" : ""}`);
   if (voices.findings) told.push("the findings");
   return told.length ? `Said word for word by ${told.join(", ")}.` : "Put together from several; nobody says it word for word.";
+}
+
+function tellOrigin(number) {
+  if (number) return "";
+  if (current.draft.finish_reason === "from_findings") {
+    return "No candidate agreed with the findings: these are the findings' own sentences.";
+  }
+  return able.has("vote") && !voted() ? "The model's answer to what was asked: nothing voted on it." : "";
+}
+
+function voted() {
+  return current.voices.length > 0;
 }
 
 function showVoices(text) {
@@ -183,7 +220,7 @@ function accept() {
 
 function edit() {
   if (!current || decided || !$("edited").hidden) return;
-  $("edited").value = choice ? current.alternatives[choice - 1].impression : current.draft.impression;
+  $("edited").value = chosen();
   $("edited").hidden = false;
   $("impression").hidden = true;
   setState("editing");
@@ -209,6 +246,7 @@ async function decide(verdict) {
     const kept = await send(`/v1/impressions/${current.id}/verdict`, { ...verdict, person, choice, seconds });
     decided = true;
     for (const id of ["accept", "edit", "reject"]) $(id).disabled = true;
+    $("follow").hidden = true;
     for (const button of $("alternatives").querySelectorAll("button")) button.disabled = true;
     $("edited").hidden = true;
     $("impression").hidden = false;
@@ -241,7 +279,7 @@ function back() {
 function reset() {
   current = null;
   decided = false;
-  for (const id of ["again", "shown-findings", "acts", "edited", "flags-part", "voices", "alternatives-part", "neighbours-part"]) {
+  for (const id of ["again", "shown-findings", "acts", "edited", "flags-part", "voices", "follow", "alternatives-part", "neighbours-part"]) {
     $(id).hidden = true;
   }
   for (const id of ["accept", "edit", "reject"]) $(id).disabled = false;
@@ -275,7 +313,7 @@ function onKey(event) {
   }
   if (event.key === "Escape" && !$("again").hidden) return back();
   if (event.ctrlKey || event.metaKey || event.altKey || /^(input|textarea|select)$/i.test(event.target.tagName)) return;
-  const act = { a: accept, e: edit, r: reject, n: toggleNeighbours }[event.key.toLowerCase()];
+  const act = { a: accept, e: edit, r: reject, n: toggleNeighbours, f: () => $("more").focus() }[event.key.toLowerCase()];
   const number = Number(event.key);
   if (act) {
     event.preventDefault();
