@@ -37,6 +37,7 @@ LAYERS = [
     "store.migrations.versions.r0005_draft_settings server review "
     "review.agreement review.analysis web web.trace web.errors web.pages",
     "files recipe evaluation.metrics reports.archive reports.fetch engines drafting.batches reports.sections "
+    "training.sharding "
     "clinical.context home store.migrate engines.post engines.cassette rivals rivals.tidy evaluation.normality "
     "evaluation.scorers review.agreement.answers review.analysis.model review.latent review.design review.blinding "
     "review.tables review.pages",

@@ -29,6 +29,7 @@ VALUES: dict[str, Any] = {
     "tracker": "none",
     "precision": "fp32",
 }
+CONFIG = {"lora": "adapter_config.json", "full": "config.json"}
 
 
 def as_one_of(rank: int, count: int, port: int, values: dict[str, Any], data: Path, out: Path) -> None:
@@ -65,21 +66,29 @@ def test_two_processes_give_the_losses_and_weights_of_one(
     kind: str, tiny_base: Path, dataset: Path, tmp_path: Path
 ) -> None:
     values = {**VALUES, "base": str(tiny_base), "tuning": kind, "learning_rate": 0.02 if kind == "lora" else 0.001}
-    for count in (1, 2):
-        finish(start_all(tmp_path, count, values, dataset, tmp_path / f"by-{count}"), tmp_path)
-    one, two = (read_json(tmp_path / f"by-{count}" / "run.json") for count in (1, 2))
-    assert (one["processes"], two["processes"]) == (1, 2)
-    assert [entry["step"] for entry in one["history"]] == [entry["step"] for entry in two["history"]]
-    for mine, its in zip(one["history"], two["history"], strict=True):
-        assert its["loss"] == pytest.approx(mine["loss"], rel=1e-4)
+    one, two, sharded = (tmp_path / name for name in ("one", "two", "sharded"))
+    for out, count in ((one, 1), (two, 2), (sharded, 2)):
+        finish(start_all(tmp_path, count, {**values, "sharded": out == sharded}, dataset, out), tmp_path)
+    expected = read_json(one / "run.json")
     name = "adapter_model.safetensors" if kind == "lora" else "model.safetensors"
-    assert difference(tmp_path / "by-1", tmp_path / "by-2", name) < 1e-2
+    for out in (two, sharded):
+        found = read_json(out / "run.json")
+        assert (expected["processes"], found["processes"]) == (1, 2)
+        assert [entry["step"] for entry in expected["history"]] == [entry["step"] for entry in found["history"]]
+        for mine, its in zip(expected["history"], found["history"], strict=True):
+            assert its["loss"] == pytest.approx(mine["loss"], rel=1e-4)
+        assert difference(one, out, name) < 1e-2
+        assert {path.name for path in out.iterdir()} == {path.name for path in one.iterdir()}
+        assert read_json(out / CONFIG[kind]) == read_json(one / CONFIG[kind])
 
 
+@pytest.mark.parametrize("kind", ["lora", "full"])
 def test_two_killed_processes_resume_to_the_bytes_of_two_undisturbed_ones(
-    tiny_base: Path, dataset: Path, tmp_path: Path
+    kind: str, tiny_base: Path, dataset: Path, tmp_path: Path
 ) -> None:
+    """Full tuning with its weights spread over both."""
     values = {**VALUES, "base": str(tiny_base), "epochs": 4, "evaluations": 2, "valid_drafts": 1}
+    values |= {"tuning": kind, "sharded": kind == "full"}
     finish(start_all(tmp_path, 2, values, dataset, tmp_path / "undisturbed"), tmp_path)
     killed = tmp_path / "killed"
     processes = start_all(tmp_path, 2, values, dataset, killed)
@@ -95,7 +104,7 @@ def test_two_killed_processes_resume_to_the_bytes_of_two_undisturbed_ones(
     assert not (killed / "run.json").exists()
     finish(start_all(tmp_path, 2, values, dataset, killed), tmp_path)
     assert "going on after step" in (tmp_path / "told-0").read_text()
-    name = "adapter_model.safetensors"
+    name = "adapter_model.safetensors" if kind == "lora" else "model.safetensors"
     assert (killed / name).read_bytes() == (tmp_path / "undisturbed" / name).read_bytes()
     histories = [read_json(folder / "run.json")["history"] for folder in (tmp_path / "undisturbed", killed)]
     assert histories[0] == histories[1]

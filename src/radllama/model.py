@@ -181,9 +181,12 @@ def add_adapter(network: Any, rank: int, alpha: float, dropout: float, targets: 
             raise InputError(f"lora.targets: no adapter can stand on {', '.join(targets)} of this base") from None
 
 
-def save_model(network: Any, tokenizer: Any, prompt: Prompt, folder: Path) -> None:
+def save_model(
+    network: Any, tokenizer: Any, prompt: Prompt, folder: Path, weights: dict[str, Any] | None = None
+) -> None:
     """Write an adapter in PEFT's format, or a whole model with its tokenizer, and the prompt beside it.
 
+    `weights`: the network's, put together, where it holds only a part of them.
     Raises RuntimeError for an adapter that holds nothing: it would load and change no draft.
     """
     from safetensors import SafetensorError
@@ -192,7 +195,7 @@ def save_model(network: Any, tokenizer: Any, prompt: Prompt, folder: Path) -> No
     for config in adapters.values():
         config.target_modules = sorted(config.target_modules)  # a set: another order in every process
     try:
-        network.save_pretrained(folder)
+        network.save_pretrained(folder, state_dict=weights)
     except SafetensorError as error:  # what a full disk raises
         raise OSError(errno.EIO, str(error), str(folder)) from None
     if adapters:

@@ -100,6 +100,7 @@ class Recipe(_Section):
     evaluations: int = Field(1, ge=1, description="validations an epoch")
     valid_drafts: int = Field(64, ge=0, description="validation reports drafted and scored each time")
     keep: Literal["loss", "rouge1", "last"] = Field("loss", description="which checkpoint is the result")
+    sharded: bool = Field(False, description="spread the weights over all processes (FSDP)")
     tracker: str = Field("tensorboard", description="any tracker that accelerate knows, or none")
     seed: int = Field(0, ge=0)
 
@@ -110,6 +111,8 @@ class Recipe(_Section):
             problems.append("scratch: give its section with base: scratch, and only then")
         if self.base == "scratch" and self.tuning != "full":
             problems.append("tuning: a model from scratch has nothing to adapt; it must be full")
+        if self.sharded and (self.tuning == "qlora" or self.optimizer == "muon" or self.averaging):
+            problems.append("sharded: only with tuning lora or full, optimizer adamw and no averaging")
         if self.keep == "rouge1" and not self.valid_drafts:
             problems.append("keep: rouge1 needs valid_drafts above 0")
         if self.neighbours and self.neighbours.budget_tokens >= self.context_tokens:

@@ -8,6 +8,7 @@ from typing import Any
 from radllama.errors import InputError
 from radllama.files import read_json, write_folder_aside, write_json
 from radllama.training.averaging import WeightAverage
+from radllama.training.sharding import part_of, whole
 
 _WEIGHTS, _AVERAGE, _OPTIMIZER = "trainable.safetensors", "average.safetensors", "optimizer.safetensors"
 _STATE = "state.json"
@@ -18,11 +19,16 @@ def trainable_weights(network: Any) -> dict[str, Any]:
     return {name: p.detach() for name, p in network.named_parameters() if p.requires_grad}
 
 
-def save_weights(network: Any, path: Path) -> None:
-    """Write the trainable parameters as safetensors, aside first."""
-    aside = path.with_name(f".{path.name}.aside")
-    _save_tensors({name: weight.contiguous() for name, weight in trainable_weights(network).items()}, aside)
-    aside.replace(path)
+def save_weights(network: Any, path: Path, first: bool = True) -> None:
+    """Write the trainable parameters as safetensors, aside first.
+
+    Where they are sharded every process must call this, and the `first` writes.
+    """
+    weights = gather(trainable_weights(network), first)
+    if first:
+        aside = path.with_name(f".{path.name}.aside")
+        _save_tensors(weights, aside)
+        aside.replace(path)
 
 
 def load_weights(network: Any, path: Path) -> None:
@@ -35,28 +41,35 @@ def load_weights(network: Any, path: Path) -> None:
         raise InputError(f"{path}: weights of another model; start again with another --out")
     with torch.no_grad():
         for name, parameter in mine.items():
-            parameter.copy_(weights[name])
+            parameter.copy_(part_of(weights[name], parameter))
 
 
 def save_checkpoint(
-    folder: Path, network: Any, average: WeightAverage | None, optimizer: Any, state: dict[str, Any]
+    folder: Path, network: Any, average: WeightAverage | None, optimizer: Any, state: dict[str, Any], first: bool = True
 ) -> None:
     """Write weights, their average, optimizer moments and `state` (JSON values) as `folder`/step-N.
 
     Older steps are dropped once the new one is whole. There is no random state to keep: every draw of a
-    step follows from the recipe's seed and the step's number.
+    step follows from the recipe's seed and the step's number. Where weights are sharded every process must call
+    this, and the `first` writes: the same files as a process that is alone.
     """
-    moments = optimizer.state_dict()["state"]
+    weights = gather(trainable_weights(network), first)
+    moments = gather(
+        {
+            f"{index}.{key}": value
+            for index, values in optimizer.state_dict()["state"].items()
+            for key, value in values.items()
+        },
+        first,
+    )
+    if not first:
+        return
     target = folder / f"step-{state['step']:07d}"
     with write_folder_aside(target) as aside:
-        save_weights(network, aside / _WEIGHTS)
+        _save_tensors(weights, aside / _WEIGHTS)
         if average:
-            with average.applied(network):
-                save_weights(network, aside / _AVERAGE)
-        _save_tensors(
-            {f"{index}.{key}": value for index, values in moments.items() for key, value in values.items()},
-            aside / _OPTIMIZER,
-        )
+            _save_tensors(average.weights, aside / _AVERAGE)
+        _save_tensors(moments, aside / _OPTIMIZER)
         write_json(aside / _STATE, state)
     for old in _steps(folder):
         if old != target:
@@ -73,14 +86,25 @@ def load_checkpoint(folder: Path, network: Any, average: WeightAverage | None, o
     if average:
         with average.applied(network):
             load_weights(network, newest / _AVERAGE)
+    learned = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     moments: dict[int, dict[str, Any]] = {}
-    for key, value in _load_tensors(newest / _OPTIMIZER).items():
+    for key, value in sorted(_load_tensors(newest / _OPTIMIZER).items()):  # in one order in every process
         index, name = key.split(".", 1)
-        moments.setdefault(int(index), {})[name] = value
+        moments.setdefault(int(index), {})[name] = part_of(value, learned[int(index)])
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": moments, "param_groups": groups})
     state: dict[str, Any] = read_json(newest / _STATE)
     return state
+
+
+def gather(tensors: dict[str, Any], first: bool) -> dict[str, Any]:
+    """The tensors, put together where they are sharded; of those only the `first` process keeps what it gets."""
+    found = {}
+    for name, tensor in tensors.items():
+        together = whole(tensor)
+        if first:
+            found[name] = together.contiguous()
+    return found
 
 
 def _save_tensors(tensors: dict[str, Any], path: Path) -> None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 from radllama.console import note
@@ -15,6 +16,7 @@ from radllama.training.loss import block_loss, choose_packing
 from radllama.training.optimizer import make_optimizer
 from radllama.training.packing import Block, build_blocks
 from radllama.training.processes import Processes
+from radllama.training.sharding import is_sharded, shard
 
 _FALLBACKS = {
     "packed": "this model's attention cannot share the instruction: every example computes it anew, which is slower",
@@ -30,7 +32,10 @@ class Learner:
     ) -> None:
         """`sample`: a few real examples, on which it is tried how this network can be packed."""
         self.recipe, self.precision, self._processes = recipe, precision, processes
-        self.network = network.to(processes.device)
+        self.sharded = recipe.sharded and processes.count > 1
+        if self.sharded:
+            shard(network, processes.device, processes.count)
+        self.network = network if self.sharded else network.to(processes.device)
         speed_up_adapters(self.network)
         self.packing = choose_packing(self.network, sample, processes.device, precision)
         if self.packing in _FALLBACKS and processes.first:
@@ -40,6 +45,8 @@ class Learner:
         self.optimizer = make_optimizer(self.network, recipe.optimizer, recipe.learning_rate, recipe.weight_decay)
         self.average = WeightAverage(self.network, recipe.averaging) if recipe.averaging else None
         self._learned = [p for p in self.network.parameters() if p.requires_grad]
+        # Of sharded weights' gradients torch takes the mean over all processes; the loss here is a part of a sum.
+        self._mean_over = processes.count if is_sharded(self._learned[0]) else 1
 
     def step(self, examples: Sequence[Example], number: int, learning_rate: float) -> float:
         """One optimizer step on a whole batch, of which this process computes its share; returns the batch's loss.
@@ -59,7 +66,7 @@ class Learner:
         for block in blocks:
             with block_loss(self.network, block, self.recipe.label_smoothing, self.precision) as loss:
                 part = loss / total
-                part.backward()  # type: ignore[no-untyped-call]
+                (part * self._mean_over).backward()  # type: ignore[no-untyped-call]
             mine += part.item()
         [loss_sum] = self._processes.sum(mine)
         if not math.isfinite(loss_sum):
@@ -91,8 +98,13 @@ class Learner:
         return self.average.applied(self.network) if self.average else nullcontext()
 
     def _blocks(self, examples: Sequence[Example], prompt_weight: float) -> list[Block]:
+        import torch
+
         mine = self._processes.share(examples)
-        if not mine:
-            return []
-        blocks = build_blocks(mine, self.recipe.device_tokens, self.packing, prompt_weight)
+        blocks = build_blocks(mine, self.recipe.device_tokens, self.packing, prompt_weight) if mine else []
+        if self.sharded:
+            # No process can compute a layer while another does not: who has less to do computes for nothing.
+            idle = build_blocks(examples[:1], self.recipe.device_tokens, self.packing)[0]
+            idle = replace(idle, weight=torch.zeros_like(idle.weight))
+            blocks += [idle] * (int(self._processes.greatest(len(blocks))) - len(blocks))
         return [block.to(self._processes.device) for block in blocks]

@@ -30,7 +30,7 @@ def speed_up_adapters(network: Any) -> None:
 
 def _forward_of(module: Any, own: Callable[..., Any]) -> Callable[..., Any]:
     [name] = module.active_adapters
-    down, up, scaling = module.lora_A[name].weight, module.lora_B[name].weight, module.scaling[name]
+    lower, upper, scaling = module.lora_A[name], module.lora_B[name], module.scaling[name]
     share = getattr(module.lora_dropout[name], "p", 0.0)
 
     def forward(x: "torch.Tensor", *args: Any, **kwargs: Any) -> Any:
@@ -38,7 +38,7 @@ def _forward_of(module: Any, own: Callable[..., Any]) -> Callable[..., Any]:
 
         if args or kwargs or module.disable_adapters or module.merged:
             return own(x, *args, **kwargs)
-        result = module.base_layer(x)
+        result, down, up = module.base_layer(x), lower.weight, upper.weight
         dropped, scale = x, scaling
         if module.training and share:
             dropped, scale = x * _kept(x, share), scaling / (1 - share)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from radllama.errors import InputError
 from radllama.prompt import Example
+from radllama.training.sharding import is_sharded
 
 _Value = TypeVar("_Value")
 _BUCKET_BYTES = 64 << 20
@@ -41,23 +42,33 @@ class Processes:
 
     def sum(self, *values: float) -> list[float]:
         """The values' sums over all processes, exact for counts below 2^53."""
+        return self._reduce("SUM", values)
+
+    def greatest(self, value: float) -> float:
+        """The greatest of all processes' values."""
+        return self._reduce("MAX", [value])[0]
+
+    def _reduce(self, how: str, values: Sequence[float]) -> list[float]:
         if self.count == 1:
             return list(values)
         import torch
         import torch.distributed as dist
 
         tensor = torch.tensor(values, dtype=torch.float64, device=self.device)
-        dist.all_reduce(tensor)
+        dist.all_reduce(tensor, getattr(dist.ReduceOp, how))
         return [float(value) for value in tensor]
 
     def sum_gradients(self, parameters: Iterable[Any]) -> None:
-        """Make every process's gradients the sum over all; none counts as zero where a process had no part in it."""
+        """Make every process's gradients the sum over all; none counts as zero where a process had no part in it.
+
+        Those of sharded weights are sums already.
+        """
         if self.count == 1:
             return
         import torch
         import torch.distributed as dist
 
-        for bucket in _buckets([p for p in parameters if p.requires_grad]):
+        for bucket in _buckets([p for p in parameters if p.requires_grad and not is_sharded(p)]):
             flat = torch.cat([(p.grad if p.grad is not None else torch.zeros_like(p)).flatten() for p in bucket])
             dist.all_reduce(flat)
             for parameter, gradient in zip(bucket, torch.split(flat, [p.numel() for p in bucket]), strict=True):

@@ -27,6 +27,7 @@ from radllama.recipe import Recipe
 from radllama.report import Report
 from radllama.run import RUN_FILE, write_run
 from radllama.training.checkpoint import (
+    gather,
     load_checkpoint,
     load_weights,
     save_checkpoint,
@@ -129,15 +130,18 @@ class _Training:
         with learner.averaged():
             if self.recipe.keep != "last":
                 load_weights(self.network, self.out / _BEST)
+            weights = None
+            if learner.sharded and self.recipe.tuning == "full":
+                weights = gather(trainable_weights(self.network), self.processes.first)
             if self.processes.first:
-                save_model(self.network, self.tokenizer, self.prompt, self.out)
+                save_model(self.network, self.tokenizer, self.prompt, self.out, weights)
         self.processes.accelerator.end_training()
-        weights = trainable_weights(self.network).values()
+        learned = trainable_weights(self.network).values()
         return {
             "base_fingerprint": self.base_fingerprint,
             "prompt": self.prompt.name,
             "parameters": self.network.num_parameters(),
-            "trainable_parameters": sum(weight.numel() for weight in weights),
+            "trainable_parameters": sum(weight.numel() for weight in learned),
             "examples": {"train": self.train_count, "valid": len(self.valid_examples)},
             "dropped": dict(self.dropped),
             **({"neighbours_in_prompts": self.neighbours} if self.recipe.neighbours else {}),
@@ -174,9 +178,10 @@ class _Training:
                         told = self._validate()
                     if self.processes.first:
                         bar.write(f"step {step}: {told}", file=sys.stderr)
-                # No process may stop while another goes on to wait for it.
-                [stops] = self.processes.sum(interrupted())
-                if self.processes.first and (evaluate or stops or time.monotonic() - saved > _SAVE_EVERY_S):
+                # No process may stop, or save, while another goes on to wait for it.
+                due = time.monotonic() - saved > _SAVE_EVERY_S
+                stops, due = map(bool, self.processes.sum(interrupted(), self.processes.first and due))
+                if evaluate or stops or due:
                     saved = time.monotonic()
                     self.state["seconds"] = round(saved - begun, 1)
                     self._save()
@@ -185,7 +190,9 @@ class _Training:
 
     def _save(self) -> None:
         learner = self.learner
-        save_checkpoint(self.out / _CHECKPOINTS, self.network, learner.average, learner.optimizer, self.state)
+        first, folder = self.processes.first, self.out / _CHECKPOINTS
+        if first or learner.sharded:
+            save_checkpoint(folder, self.network, learner.average, learner.optimizer, self.state, first)
 
     def _validate(self) -> str:
         """Loss and ROUGE-1 on the valid split, recorded; keeps the weights when they are the best so far."""
@@ -193,7 +200,10 @@ class _Training:
         if self.valid_examples:
             figures["loss"] = self.learner.loss(self.valid_examples)
         if drafted := self.valid_reports[: self.recipe.valid_drafts]:
-            figures["rouge1"] = self.processes.from_first(lambda: self._draft(drafted))
+            if self.learner.sharded:  # all processes draft, or none can
+                figures["rouge1"] = self._draft(drafted)
+            else:
+                figures["rouge1"] = self.processes.from_first(lambda: self._draft(drafted))
         step, keep = self.state["step"], self.recipe.keep
         self.state["history"].append({"step": step, **figures})
         self._log({f"valid/{name}": value for name, value in figures.items()})
@@ -201,8 +211,8 @@ class _Training:
             score = -figures["loss"] if keep == "loss" else figures["rouge1"]
             if self.state["best"] is None or score > self.state["best"]["score"]:
                 self.state["best"] = {"score": score, "step": step}
-                if self.processes.first:
-                    save_weights(self.network, self.out / _BEST)
+                if self.processes.first or self.learner.sharded:
+                    save_weights(self.network, self.out / _BEST, self.processes.first)
         return ", ".join(f"validation {name} {value:.3f}" for name, value in figures.items()) or "no valid split"
 
     def _draft(self, reports: Sequence[Report]) -> float:
@@ -212,8 +222,9 @@ class _Training:
         drafter = Drafter(engine, self.prompt, "in-training", library=self.library)
         batches = drafter.draft_batches(reports, Sampling())
         drafts = [draft for batch in batches for draft in batch.values()]
-        path = self.out / "drafts" / f"step-{self.state['step']:07d}.jsonl"
-        write_jsonl(path, (draft.to_json() for draft in drafts))
+        if self.processes.first:
+            path = self.out / "drafts" / f"step-{self.state['step']:07d}.jsonl"
+            write_jsonl(path, (draft.to_json() for draft in drafts))
         score = rouge("rouge1")
         return sum(score(draft.reference or "", draft.draft) for draft in drafts) / len(drafts)
 
