@@ -1,10 +1,11 @@
 """Training speed: radllama against TRL and transformers, alternating, on the same base, adapter and examples.
 
-    python bench/train.py              everything; ends with a RESULT line
-    python bench/train.py --search     which of TRL's settings are its best here
+    python bench/train.py                  the embedded model, then a 110 M Llama; ends with a RESULT line
+    python bench/train.py --shape 7b       Llama 2 7B's shape with random weights and the paper's batch, on a GPU
+    python bench/train.py --search         which of TRL's settings are its best here
 
 Reports are the sample hospital's (synthetic). Every system trains on, a stretch of steps at a time, each in a
-process of its own; only one computes at any moment. The roofline is what the same cores reach on a large
+process of its own; only one computes at any moment. The roofline is what the same device reaches on a large
 bfloat16 matrix product in the same run.
 """
 
@@ -29,20 +30,18 @@ from radllama.prompt import Example, make_prompt
 from radllama.reports.sample import write_sample
 from radllama.training.examples import Encoder
 from radllama.training.packing import build_blocks, shared_beginning
+from radllama.training.plan import find_device
 
 REPORTS, BATCH, REPEATS = 600, 16, 5
 # The fastest of these in the run stands for TRL's best; --search times every setting that we know of.
 TRL_CANDIDATES = ("trl_packed_512", "trl_packed_1024", "trl_alike")
+SEARCHED_AT_ONCE = 4  # so many of TRL's settings beside ours
 SYSTEMS = ("radllama", "trl_default", *TRL_CANDIDATES, "trainer")
 LOSS_TOLERANCE = 0.05  # of the mean over a run: packed rows meet the examples in another order
 LLAMA_INSTRUCTION = 60  # tokens of the paper's template under Llama 2's tokenizer
-SHAPE_110M = {
-    "vocab_size": 32_000,
-    "hidden_size": 768,
-    "intermediate_size": 2048,
-    "num_hidden_layers": 12,
-    "num_attention_heads": 12,
-    "max_position_embeddings": 1024,
+LLAMAS = {
+    "110m": {"hidden_size": 768, "intermediate_size": 2048, "num_hidden_layers": 12, "num_attention_heads": 12},
+    "7b": {"hidden_size": 4096, "intermediate_size": 11_008, "num_hidden_layers": 32, "num_attention_heads": 32},
 }
 
 
@@ -58,31 +57,45 @@ class Runs:
 def main() -> None:
     """Print the tables, then the RESULT line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--shape", nargs="+", choices=("embedded", *LLAMAS), default=["embedded", "110m"])
     parser.add_argument("--search", action="store_true", help="time TRL's settings instead")
+    parser.add_argument("--settings", nargs="+", choices=PEERS, help="with --search: these alone")
     parser.add_argument("--repeats", type=int, default=REPEATS)
-    parser.add_argument("--only", choices=("embedded", "110m"), help="one shape alone")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--device", choices=("cpu", "cuda"), default=find_device().kind)
     options = parser.parse_args()
-    threads = options.threads
+    result: dict[str, Any] = {"threads": options.threads, "device": options.device}
     with tempfile.TemporaryDirectory() as folder:
-        examples = encode_sample(Path(folder))
-        plans = {
-            "embedded": Plan(str(model_folder("mini")), examples, BATCH, 2, 6, threads),
-            "110m": Plan(
-                save_110m(Path(folder) / "base"), [shorter(e, examples) for e in examples], BATCH, 1, 1, threads
-            ),
-        }
-        systems = [name for name in PEERS if name.startswith("trl_")] if options.search else SYSTEMS
-        result: dict[str, Any] = {"threads": threads}
-        for name, plan in plans.items():
-            if options.only in (None, name):
-                describe(name, plan)
-                runs, peaks = alternate(systems, plan, 2 if options.search else options.repeats)
-                print_table(runs)
-                if not options.search:
-                    result |= figures(runs, peaks, plan, "" if name == "embedded" else "_110m")
+        for shape in options.shape:
+            plan = make_plan(shape, Path(folder) / shape, options.threads, options.device)
+            describe(shape, plan)
+            if options.search:
+                search(plan, options.settings or [name for name in PEERS if name.startswith("trl_")])
+                continue
+            runs, peaks = alternate(SYSTEMS, plan, options.repeats)
+            print_table(runs)
+            result |= figures(runs, peaks, plan, "" if shape == "embedded" else f"_{shape}")
     if not options.search:
         print("RESULT", json.dumps(result))
+
+
+def make_plan(shape: str, folder: Path, threads: int, device: str) -> Plan:
+    """A shape's base and examples, its steps and stretches. A GPU's are longer: it is faster."""
+    folder.mkdir()
+    examples = encode_sample(folder)
+    longer = 4 if device == "cuda" else 1
+    if shape == "embedded":
+        return Plan(str(model_folder("mini")), examples, BATCH, 2 * longer, 6 * longer, threads, device)
+    base = save_llama(LLAMAS[shape], folder / "base")
+    examples = [shorter(example, examples) for example in examples]
+    return Plan(base, examples, 128 if shape == "7b" else BATCH, longer, longer, threads, device)
+
+
+def search(plan: Plan, settings: Sequence[str]) -> None:
+    """Print how fast TRL is with each of its settings, a few at once beside radllama."""
+    for at in range(0, len(settings), SEARCHED_AT_ONCE):
+        runs, _ = alternate(("radllama", *settings[at : at + SEARCHED_AT_ONCE]), plan, 2)
+        print_table(runs)
 
 
 def encode_sample(folder: Path) -> list[Example]:
@@ -101,14 +114,15 @@ def shorter(example: Example, examples: Sequence[Example]) -> Example:
     return Example(example.prompt_ids[:1] + example.prompt_ids[1 + extra :], example.completion_ids)
 
 
-def save_110m(folder: Path) -> str:
-    """A Llama of 110 million random weights in bfloat16, as bases are published."""
+def save_llama(shape: dict[str, int], folder: Path) -> str:
+    """A Llama of random weights in bfloat16, as bases are published, with Llama 2's vocabulary."""
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import AutoModelForCausalLM, LlamaConfig
 
     torch.manual_seed(0)
-    network = LlamaForCausalLM(LlamaConfig(**SHAPE_110M, tie_word_embeddings=True, pad_token_id=0))
-    network.to(torch.bfloat16).save_pretrained(folder)
+    tied = shape["hidden_size"] < 1024  # as small models are; 110 million weights with one table
+    config = LlamaConfig(vocab_size=32_000, max_position_embeddings=1024, tie_word_embeddings=tied, **shape)
+    AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).save_pretrained(folder)
     load_base("mini")[1].save_pretrained(folder)
     return str(folder)
 
@@ -130,7 +144,7 @@ def alternate(systems: Sequence[str], plan: Plan, repeats: int) -> tuple[dict[st
     peaks = []
     with start(systems, plan) as connections:
         for repeat in range(repeats):
-            peaks.append(measure_peak(plan.threads))
+            peaks.append(measure_peak(plan.threads, plan.device))
             # Another order every time: nobody always follows the same neighbour.
             for name in [*systems[repeat % len(systems) :], *systems[: repeat % len(systems)]]:
                 connections[name].send(True)
@@ -168,16 +182,18 @@ def receive(name: str, connection: Any) -> dict[str, Any]:
     return told
 
 
-def measure_peak(threads: int, size: int = 2048) -> float:
+def measure_peak(threads: int, device: str) -> float:
     """Operations a second of a bfloat16 matrix product, the best of ten."""
     import torch
 
     torch.set_num_threads(threads)
-    a, b = (torch.randn(size, size).bfloat16() for _ in range(2))
+    size = 2048 if device == "cpu" else 8192
+    a, b = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
     best = float("inf")
     for _ in range(10):
         began = time.perf_counter()
-        a @ b
+        product = a @ b
+        product[0, 0].item()  # waits for a GPU
         best = min(best, time.perf_counter() - began)
     return 2 * size**3 / best
 
@@ -219,7 +235,7 @@ def operations_an_example(plan: Plan) -> float:
     """4 for each weight and unique token: forward, and backward through the frozen base to the activations.
 
     The vocabulary projection counts for learned tokens only. Padding, attention and the adapters are not
-    counted; that the last feed-forward block skips tokens is not taken off.
+    counted; what the first layer and the last leave out is not taken off.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM

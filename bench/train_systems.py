@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ class Plan:
     warmup_steps: int
     stretch_steps: int
     threads: int
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -49,23 +51,39 @@ class Peer:
 
 
 _FAST = Peer(trl=True).but(gradient_checkpointing=False, bf16=True)
+_BF16 = _FAST.but(model_init_kwargs={"dtype": "bfloat16"})  # TRL's own default is float32, cast at every use
+_PACKED = replace(_BF16, row_tokens=512, rows=1)
 PEERS = {
     # As it comes: SFTConfig's own batch of 8, so two of them make a step.
     "trl_default": Peer(trl=True, rows=8),
     "trainer": Peer(trl=False).but(bf16=True),
-    # What TRL could be told to do; `bench/train.py --search` times them all.
+    # What TRL could be told to do; `bench/train.py --search` times them all. First: how the base is held.
     "trl_padded": _FAST,
     "trl_padded_fp32": _FAST.but(bf16=False),
-    "trl_alike": _FAST.but(train_sampling_strategy="group_by_length"),
-    "trl_eager": _FAST.but(model_init_kwargs={"attn_implementation": "eager"}),
-    "trl_workers": _FAST.but(dataloader_num_workers=1),
-    "trl_packed_256": replace(_FAST, row_tokens=256, rows=1),
-    "trl_packed_512": replace(_FAST, row_tokens=512, rows=1),
-    "trl_packed_1024": replace(_FAST, row_tokens=1024, rows=1),
-    "trl_packed_1024_x3": replace(_FAST, row_tokens=1024, rows=3),
-    "trl_packed_eager": replace(_FAST, row_tokens=512, rows=1).but(model_init_kwargs={"attn_implementation": "eager"}),
+    "trl_padded_bf16": _BF16,
+    # How a batch is cut and padded.
+    "trl_padded_to_64": _BF16.but(pad_to_multiple_of=64),
+    "trl_padded_8x2": replace(_BF16, rows=8),
+    "trl_padded_4x4": replace(_BF16, rows=4),
+    "trl_alike": _BF16.but(train_sampling_strategy="group_by_length"),
+    "trl_alike_to_32": _BF16.but(train_sampling_strategy="group_by_length", pad_to_multiple_of=32),
+    "trl_padding_free": _BF16.but(padding_free=True),
+    "trl_padding_free_4x4": replace(_BF16, rows=4).but(padding_free=True),
+    # Packing.
+    "trl_packed_256": replace(_PACKED, row_tokens=256),
+    "trl_packed_512": _PACKED,
+    "trl_packed_512_fp32_base": replace(_FAST, row_tokens=512, rows=1),
+    "trl_packed_512_x3": replace(_PACKED, rows=3),
+    "trl_packed_1024": replace(_PACKED, row_tokens=1024),
+    "trl_packed_2048": replace(_PACKED, row_tokens=2048),
+    "trl_packed_split": _PACKED.but(packing_strategy="bfd_split"),
+    # The rest.
+    "trl_eager": _BF16.but(model_init_kwargs={"dtype": "bfloat16", "attn_implementation": "eager"}),
+    "trl_packed_eager": _PACKED.but(model_init_kwargs={"dtype": "bfloat16", "attn_implementation": "eager"}),
+    "trl_workers": _BF16.but(dataloader_num_workers=1),
+    "trl_packed_workers": _PACKED.but(dataloader_num_workers=1),
     # Cuts examples and lets them see each other: not the same training, timed for its speed alone.
-    "trl_wrapped": replace(_FAST, row_tokens=512, rows=6).but(packing_strategy="wrapped"),
+    "trl_wrapped": replace(_PACKED, rows=6).but(packing_strategy="wrapped"),
 }
 
 
@@ -90,11 +108,20 @@ class Pace:
         told = {
             "examples_per_s": self._examples / seconds if timed else None,
             "losses": self._losses,
-            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "peak_mb": peak_bytes(self._plan.device) / 2**20,
         }
         self._connection.send(told)
         self._connection.recv()
         self._examples, self._losses, self._began = 0, [], time.perf_counter()
+
+
+def peak_bytes(device: str) -> float:
+    """The most memory that this process has held: on the GPU, or resident."""
+    if device == "cuda":
+        import torch
+
+        return float(torch.cuda.max_memory_allocated())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
 
 
 def run(system: str, plan: Plan, connection: Any) -> None:
@@ -102,6 +129,8 @@ def run(system: str, plan: Plan, connection: Any) -> None:
     import torch
 
     torch.set_num_threads(plan.threads)
+    if plan.device == "cpu":
+        os.environ["ACCELERATE_USE_CPU"] = "true"
     silence = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
         os.dup2(silence, stream)
@@ -166,9 +195,11 @@ def _run_peer(peer: Peer, plan: Plan, pace: Pace) -> None:
         "save_strategy": "no",
         "report_to": "none",
         "disable_tqdm": True,
-        "use_cpu": not _has_gpu(),
+        "use_cpu": plan.device == "cpu",
         **dict(peer.settings),
     }
+    if plan.device == "cuda" and peer.trl and "bf16" in arguments and find_spec("flash_attn"):
+        arguments["model_init_kwargs"] = {"dtype": "bfloat16", "attn_implementation": "flash_attention_2"}
     counted = [0]
 
     class Reporter(TrainerCallback):  # type: ignore[misc]
@@ -221,9 +252,3 @@ def _passes_a_step(peer: Peer, plan: Plan) -> int:
         return plan.batch // peer.rows
     tokens = plan.batch * sum(map(len, plan.examples)) / len(plan.examples)
     return max(1, round(tokens / (0.97 * peer.row_tokens * peer.rows)))
-
-
-def _has_gpu() -> bool:
-    import torch
-
-    return torch.cuda.is_available()
