@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from command import Run, make_run
+from departments import department, habits  # noqa: F401  (fixtures)
 from hypothesis import HealthCheck, settings
 from servers import serve, served_model  # noqa: F401  (fixtures)
 from stores import database, home, postgres, store  # noqa: F401  (fixtures)

@@ -2,6 +2,10 @@
 
 import random
 
+import pytest
+
+from radllama.library import Library
+from radllama.library.habits import Habits, learn_habits
 from radllama.report import Report
 
 NORMAL = "No acute cardiopulmonary abnormality."
@@ -29,3 +33,17 @@ def make_department(count: int = 160, seed: int = 0) -> list[Report]:
         rng.shuffle(findings)
         reports.append(Report(str(number), f"p{number // 2}", " ".join(findings), " ".join(told), source="table"))
     return reports
+
+
+@pytest.fixture(scope="session")
+def department() -> Library:
+    """Its reports as a library."""
+    return Library.build(make_department(), "bm25")
+
+
+@pytest.fixture(scope="session")
+def habits(department: Library) -> Habits:
+    """What it repeats."""
+    learned = learn_habits(department)
+    assert learned is not None
+    return learned

@@ -1,79 +1,69 @@
 """The election of a draft: who votes, who stands, and what happens when nobody does."""
 
 import pytest
-from departments import NORMAL, make_department
+from departments import NORMAL
 
 from radllama.drafting.election import FROM_FINDINGS, Elected, Voting, elect
 from radllama.library import Library
-from radllama.library.habits import Habits, learn_habits, topics_in
+from radllama.library.habits import Habits, topics_in
 
 FINDINGS = "There is a small left pleural effusion. There is a calcified granuloma in the right lung. No pneumothorax."
 
 
-@pytest.fixture(scope="module")
-def library() -> Library:
-    return Library.build(make_department(), "bm25")
+def drafted(said: list[str], department: Library, habits: Habits | None, **voting: object) -> Elected:
+    return elect(FINDINGS, said, department, habits, Voting(**voting))  # type: ignore[arg-type]
 
 
-@pytest.fixture(scope="module")
-def habits(library: Library) -> Habits:
-    learned = learn_habits(library)
-    assert learned is not None
-    return learned
-
-
-def drafted(said: list[str], library: Library, habits: Habits | None, **voting: object) -> Elected:
-    return elect(FINDINGS, said, library, habits, Voting(**voting))  # type: ignore[arg-type]
-
-
-def test_the_draft_repeats_what_colleagues_repeat_and_no_more(library: Library, habits: Habits) -> None:
-    elected = drafted([NORMAL] * 4, library, habits)
+def test_the_draft_repeats_what_colleagues_repeat_and_no_more(department: Library, habits: Habits) -> None:
+    elected = drafted([NORMAL] * 4, department, habits)
     assert elected.repeated == ["Pleural Effusion"]
     assert topics_in(elected.text) == {"Pleural Effusion"}
     assert elected.finish_reason == "stop"
     assert not elected.text.endswith(NORMAL)
 
 
-def test_a_text_of_the_model_that_stands_can_win(library: Library, habits: Habits) -> None:
+def test_a_text_of_the_model_that_stands_can_win(department: Library, habits: Habits) -> None:
     best = "Small left pleural effusion."
-    assert drafted([best] * 16, library, habits).text == best
+    assert drafted([best] * 16, department, habits).text == best
 
 
-def test_the_model_is_completed_where_it_leaves_something_out(library: Library, habits: Habits) -> None:
+def test_the_model_is_completed_where_it_leaves_something_out(department: Library, habits: Habits) -> None:
     elected = elect(FINDINGS, ["No pneumothorax seen."] * 16, None, habits, Voting())
     assert topics_in(elected.text) == {"Pleural Effusion"}
     assert "No pneumothorax seen." in elected.text
 
 
-def test_what_the_model_invents_does_not_stand(library: Library, habits: Habits) -> None:
+def test_what_the_model_invents_does_not_stand(department: Library, habits: Habits) -> None:
     invented = "Small left pleural effusion. Large right pneumothorax."
-    assert drafted([invented] * 16, library, habits, neighbours=1).text != invented
+    assert drafted([invented] * 16, department, habits, neighbours=1).text != invented
 
 
-def test_without_checks_what_most_say_is_the_draft_and_the_likelier_is_told(library: Library, habits: Habits) -> None:
+def test_without_checks_what_most_say_is_the_draft_and_the_likelier_is_told(
+    department: Library, habits: Habits
+) -> None:
     invented = "Small left pleural effusion. Large right pneumothorax."
     assert elect(FINDINGS, [invented] * 4, None, None, Voting(checks=False)).text == invented
-    assert topics_in(drafted([NORMAL] * 16, library, habits, checks=False).text) == {"Pleural Effusion"}
+    assert topics_in(drafted([NORMAL] * 16, department, habits, checks=False).text) == {"Pleural Effusion"}
 
 
-def test_more_coverage_repeats_more(library: Library, habits: Habits) -> None:
-    assert "Granuloma" in drafted([], library, habits, mentions=1.0).repeated
-    assert drafted([], library, habits, mentions=0.0, reports=0.0).repeated in ([], ["Pleural Effusion"])
+def test_more_coverage_repeats_more(department: Library, habits: Habits) -> None:
+    assert "Granuloma" in drafted([], department, habits, mentions=1.0).repeated
+    assert drafted([], department, habits, mentions=0.0, reports=0.0).repeated in ([], ["Pleural Effusion"])
 
 
-def test_neighbours_vote_without_a_model(library: Library, habits: Habits) -> None:
-    elected = drafted([], library, habits)
+def test_neighbours_vote_without_a_model(department: Library, habits: Habits) -> None:
+    elected = drafted([], department, habits)
     assert elected.text.startswith("Small left pleural effusion.")
     assert len(elected.neighbours) == 30
 
 
-def test_the_neighbours_are_told_best_first(library: Library, habits: Habits) -> None:
-    elected = drafted([NORMAL], library, habits, neighbours=7)
-    assert [one.id for one in elected.neighbours] == [one.id for one in library.nearest(FINDINGS, 7)]
+def test_the_neighbours_are_told_best_first(department: Library, habits: Habits) -> None:
+    elected = drafted([NORMAL], department, habits, neighbours=7)
+    assert [one.id for one in elected.neighbours] == [one.id for one in department.nearest(FINDINGS, 7)]
 
 
-def test_without_habits_what_is_rarely_left_out_is_repeated(library: Library) -> None:
-    elected = drafted([NORMAL] * 4, library, None)
+def test_without_habits_what_is_rarely_left_out_is_repeated(department: Library) -> None:
+    elected = drafted([NORMAL] * 4, department, None)
     assert elected.repeated == ["Pleural Effusion"]
     assert topics_in(elected.text) == {"Pleural Effusion"}
 
@@ -96,18 +86,18 @@ def test_a_model_that_says_nothing_leaves_the_findings() -> None:
     assert (elected.text, elected.finish_reason) == ("Small left pleural effusion.", "stop")
 
 
-def test_the_same_votes_elect_the_same(library: Library, habits: Habits) -> None:
+def test_the_same_votes_elect_the_same(department: Library, habits: Habits) -> None:
     said = ["Left effusion.", "Small left effusion.", NORMAL, "Effusion with granuloma."]
-    assert drafted(said, library, habits) == drafted(said, library, habits)
+    assert drafted(said, department, habits) == drafted(said, department, habits)
 
 
 @pytest.mark.parametrize("utility", ["rouge1", "rouge2"])
-def test_every_utility_elects_a_faithful_draft(library: Library, habits: Habits, utility: str) -> None:
-    assert topics_in(drafted([NORMAL], library, habits, utility=utility).text) == {"Pleural Effusion"}
+def test_every_utility_elects_a_faithful_draft(department: Library, habits: Habits, utility: str) -> None:
+    assert topics_in(drafted([NORMAL], department, habits, utility=utility).text) == {"Pleural Effusion"}
 
 
-def test_findings_of_a_hundred_sentences_take_no_more_than_their_share(library: Library, habits: Habits) -> None:
+def test_findings_of_a_hundred_sentences_take_no_more_than_their_share(department: Library, habits: Habits) -> None:
     sides = ["left", "right"]
     findings = " ".join(f"There is a small {side} pleural effusion. The heart is enlarged." for side in sides * 25)
-    elected = elect(findings, [NORMAL] * 16, library, habits, Voting())
+    elected = elect(findings, [NORMAL] * 16, department, habits, Voting())
     assert {"Pleural Effusion", "Cardiomegaly"} <= topics_in(elected.text)

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from departments import make_department
 
 from radllama.clinical.checks.claims import parse_section
 from radllama.errors import InputError
@@ -14,44 +13,32 @@ from radllama.library.habits import Habits, any_of, asserted_in, learn_habits, r
 from radllama.report import Report
 
 
-@pytest.fixture(scope="module")
-def library() -> Library:
-    return Library.build(make_department(), "bm25")
+def likely(habits: Habits, department: Library, findings: str) -> dict[str, float]:
+    return habits.probabilities(parse_section(findings), department.score(findings))
 
 
-@pytest.fixture(scope="module")
-def habits(library: Library) -> Habits:
-    learned = learn_habits(library)
-    assert learned is not None
-    return learned
-
-
-def likely(habits: Habits, library: Library, findings: str) -> dict[str, float]:
-    return habits.probabilities(parse_section(findings), library.score(findings))
-
-
-def test_what_is_always_repeated_is_likely_and_what_hardly_ever_is_not(habits: Habits, library: Library) -> None:
-    found = likely(habits, library, "There is a small left pleural effusion. Calcified granuloma in the right lung.")
+def test_what_is_always_repeated_is_likely_and_what_hardly_ever_is_not(habits: Habits, department: Library) -> None:
+    found = likely(habits, department, "There is a small left pleural effusion. Calcified granuloma in the right lung.")
     assert found["Pleural Effusion"] > 0.9
     assert found["Granuloma"] < 0.2
-    assert 0.5 < likely(habits, library, "The heart is enlarged.")["Cardiomegaly"] < 0.95
+    assert 0.5 < likely(habits, department, "The heart is enlarged.")["Cardiomegaly"] < 0.95
 
 
-def test_only_what_the_findings_assert_or_doubt_is_judged(habits: Habits, library: Library) -> None:
-    assert likely(habits, library, "No pleural effusion. The heart is normal in size.") == {}
-    assert set(likely(habits, library, "Possible effusion. A pacemaker is in place.")) == {"Pleural Effusion"}
+def test_only_what_the_findings_assert_or_doubt_is_judged(habits: Habits, department: Library) -> None:
+    assert likely(habits, department, "No pleural effusion. The heart is normal in size.") == {}
+    assert set(likely(habits, department, "Possible effusion. A pacemaker is in place.")) == {"Pleural Effusion"}
 
 
-def test_a_topic_that_no_report_mentions_is_judged_too(habits: Habits, library: Library) -> None:
-    found = likely(habits, library, "Small apical pneumothorax.")
+def test_a_topic_that_no_report_mentions_is_judged_too(habits: Habits, department: Library) -> None:
+    found = likely(habits, department, "Small apical pneumothorax.")
     assert 0 < found["Pneumothorax"] < 1
 
 
-def test_what_must_be_repeated_covers_what_is_asked_for(habits: Habits, library: Library) -> None:
+def test_what_must_be_repeated_covers_what_is_asked_for(habits: Habits, department: Library) -> None:
     repeated = told = 0
-    for report in library.reports:
+    for report in department.reports:
         topics = topics_in(report.findings) & topics_in(report.impression)
-        must = habits.must_repeat(likely(habits, library, report.findings), mentions=0.9, reports=0.0)
+        must = habits.must_repeat(likely(habits, department, report.findings), mentions=0.9, reports=0.0)
         repeated, told = repeated + len(topics), told + len(topics & set(must))
     assert told / repeated >= 0.85
 
@@ -90,28 +77,28 @@ def test_topics_beside_which_nothing_is_called_clear_are_learned(habits: Habits)
     assert habits.never_all_clear == {"Pleural Effusion"}
 
 
-def test_the_precedents_are_the_reports_that_mention_a_topic(habits: Habits, library: Library) -> None:
+def test_the_precedents_are_the_reports_that_mention_a_topic(habits: Habits, department: Library) -> None:
     held = habits.precedents["Granuloma"]
     assert held.reports.tolist() == [
-        number for number, report in enumerate(library.reports) if "granuloma" in report.findings
+        number for number, report in enumerate(department.reports) if "granuloma" in report.findings
     ]
-    repeated = [library.reports[number].impression for number in held.reports[held.repeated]]
+    repeated = [department.reports[number].impression for number in held.reports[held.repeated]]
     assert repeated
     assert all("granuloma" in impression for impression in repeated)
 
 
-def test_the_nearest_precedents_come_first(habits: Habits, library: Library) -> None:
+def test_the_nearest_precedents_come_first(habits: Habits, department: Library) -> None:
     findings = "There is a large right pleural effusion."
-    scores = library.score(findings)
+    scores = department.score(findings)
     numbers = habits.precedents_for("Pleural Effusion", scores, 5)
     assert len(numbers) == 5
     assert [scores[number] for number in numbers] == sorted((scores[number] for number in numbers), reverse=True)
-    assert "large right" in library.reports[numbers[0]].findings
+    assert "large right" in department.reports[numbers[0]].findings
     assert habits.precedents_for("Pneumothorax", scores, 5) == []
 
 
-def test_too_few_reports_teach_nothing(library: Library) -> None:
-    assert learn_habits(Library.build(library.reports[:20], "bm25")) is None
+def test_too_few_reports_teach_nothing(department: Library) -> None:
+    assert learn_habits(Library.build(department.reports[:20], "bm25")) is None
     normal = [Report(str(number), None, "The lungs are clear.", "Normal.") for number in range(80)]
     assert learn_habits(Library.build(normal, "bm25")) is None
 
@@ -121,23 +108,25 @@ def test_reports_that_repeat_everything_teach_nothing() -> None:
     assert learn_habits(Library.build(same, "bm25")) is None
 
 
-def test_the_same_reports_teach_the_same(library: Library, habits: Habits) -> None:
-    again = learn_habits(library)
+def test_the_same_reports_teach_the_same(department: Library, habits: Habits) -> None:
+    again = learn_habits(department)
     assert again is not None
     assert (again.weights, again.bias) == (habits.weights, habits.bias)
     assert (again.mention_quantiles, again.report_quantiles) == (habits.mention_quantiles, habits.report_quantiles)
 
 
-def test_reports_of_unknown_patients_are_each_their_own(library: Library) -> None:
-    assert learn_habits(Library.build([replace(one, patient_id=None) for one in library.reports], "bm25")) is not None
+def test_reports_of_unknown_patients_are_each_their_own(department: Library) -> None:
+    assert (
+        learn_habits(Library.build([replace(one, patient_id=None) for one in department.reports], "bm25")) is not None
+    )
 
 
-def test_habits_are_read_as_they_were_written(habits: Habits, library: Library, tmp_path: Path) -> None:
+def test_habits_are_read_as_they_were_written(habits: Habits, department: Library, tmp_path: Path) -> None:
     write_habits(habits, tmp_path / "habits.json")
     read = read_habits(tmp_path / "habits.json")
     assert read is not None
-    for report in library.reports[:20]:
-        assert likely(read, library, report.findings) == likely(habits, library, report.findings)
+    for report in department.reports[:20]:
+        assert likely(read, department, report.findings) == likely(habits, department, report.findings)
     assert read.never_all_clear == habits.never_all_clear
     assert (read.mention_quantiles, read.report_quantiles) == (habits.mention_quantiles, habits.report_quantiles)
 
