@@ -3,10 +3,10 @@
     make openi OPENI=indiana_reports.csv
 
 Scores the test part when the collection holds it, else the development split, and writes into --out: `table.md` (what
-is printed), a folder of scores a row, `compare.json` (paired significance of the rows) and `curve.csv` (what more care
-costs). Beside them stand rows by five folds over the train part, for what involves no model: there a fold's library and
-habits have not seen its reports, while the model has seen them all, so no model row can be honest there. Ends with a
-RESULT line.
+is printed; its end tells which rows differ), a folder of scores a row, `compare.json` (every paired difference) and
+`curve.csv` (what more care costs). Beside them stand rows by five folds over the train part, for what involves no
+model: there a fold's library and habits have not seen its reports, while the model has seen them all, so no model row
+can be honest there. Ends with a RESULT line.
 """
 
 import argparse
@@ -29,13 +29,17 @@ from radllama.evaluation.evaluate import evaluate
 from radllama.files import write_aside, write_jsonl
 from radllama.library import Library
 from radllama.library.consensus import consensus
-from radllama.library.folder import build_library, read_department
+from radllama.library.folder import build_library, read_department, read_library
 from radllama.library.habits import learn_habits
 from radllama.report import Report, read_reports
 
 FOLDS = 5
 SAMPLES = (1, 4, 8, 16, 32)
 CARE = ((0.5, 0.8), (0.7, 0.9), (0.8, 0.93), (0.85, 0.95), (0.9, 0.96), (0.92, 0.97), (0.92, 0.98), (0.95, 0.99))
+# The default against the rows without: every pair counts in Holm's family, so only four are held against each other.
+ALONE, CONSENSUS, UNCHECKED = "model alone", "consensus of 30", "library and vote, no checks"
+DEFAULT = "library, vote and checks, n = 16"
+COMPARED = ("rouge1", "rougeL", "repeated", "answered_normal", "invented")
 FIGURES = ("repeated", "answered_normal", "invented", "rouge1", "rouge2", "rougeL")
 PARTS = ("normal", "abnormal", "findings_seen", "findings_unseen")
 
@@ -53,10 +57,12 @@ def main() -> None:
     build_library(data, library)
     part = "test" if (data / "test.jsonl").exists() else "valid"
 
-    rows, seconds = score_rows(make_rows(arguments.model, library), data, data / f"{part}.jsonl", out)
+    rows, seconds, files = score_rows(make_rows(arguments.model, library), data, data / f"{part}.jsonl", out)
+    held = [DEFAULT, UNCHECKED, CONSENSUS, ALONE]
+    comparison = compare([files[name] for name in held], out / "compare", data, COMPARED)
     curve = trace_care(arguments.model, library, list(read_reports(data / f"{part}.jsonl")), data, out)
     folds = score_folds(list(read_reports(data / "train.jsonl")), out / "folds")
-    text = render(part, rows, seconds, curve, folds)
+    text = render(part, rows, seconds, curve, folds) + render_differences(comparison, held)
     with write_aside(out / "table.md") as file:
         file.write(text)
     print(text)
@@ -68,10 +74,12 @@ def make_rows(model: str, library: Path) -> Iterator[tuple[str, DraftsReports, S
     drafter = load_drafter(model)
     greedy = Sampling()
     sampled = Sampling(temperature=1.0, samples=16)
-    yield "model alone", drafter, greedy
-    yield "consensus of 30", load_consensus(library, 30), greedy
+    yield ALONE, drafter, greedy
+    if drafter.prompt.shelf:
+        yield "model that reads prior reports", drafter.with_library(read_library(library)), greedy
+    yield CONSENSUS, load_consensus(library, 30), greedy
     yield "model, 16 samples vote", load_voting(drafter, Voting(checks=False), None), sampled
-    yield "library and vote, no checks", load_voting(drafter, Voting(checks=False), library), sampled
+    yield UNCHECKED, load_voting(drafter, Voting(checks=False), library), sampled
     for count in SAMPLES:
         sampling = Sampling(temperature=1.0, samples=count)
         yield f"library, vote and checks, n = {count}", load_voting(drafter, Voting(), library), sampling
@@ -79,11 +87,11 @@ def make_rows(model: str, library: Path) -> Iterator[tuple[str, DraftsReports, S
 
 def score_rows(
     systems: Iterator[tuple[str, DraftsReports, Sampling]], data: Path, reports: Path, out: Path
-) -> tuple[dict[str, Any], dict[str, float]]:
-    """Draft and evaluate with every system: {row: scores}, the trivial rows first, and {row: seconds a report}."""
+) -> tuple[dict[str, Any], dict[str, float], dict[str, Path]]:
+    """Draft and evaluate with every system: {row: scores}, trivial ones first; {row: seconds a report}; drafts."""
     rows: dict[str, Any] = {}
     seconds: dict[str, float] = {}
-    files = []
+    files: dict[str, Path] = {}
     for number, (name, drafter, sampling) in enumerate(systems):
         path = out / "drafts" / f"{number}.jsonl"
         began = time.perf_counter()
@@ -93,10 +101,8 @@ def score_rows(
         if not rows:
             rows = dict(scores["trivial"])
         rows[name] = scores
-        files.append(path)
-    # The best with checks against the rows without: every pair counts in Holm's family, so only four are asked.
-    compare([files[1], files[0], files[3], files[7]], out / "compare", data, ["rouge1", "repeated"])
-    return rows, seconds
+        files[name] = path
+    return rows, seconds, files
 
 
 def trace_care(model: str, library: Path, reports: Sequence[Report], data: Path, out: Path) -> list[dict[str, float]]:
@@ -189,6 +195,28 @@ def render(
     lines += ["", "## By five folds over the train part, without a model", ""]
     lines += _table(head, [[name, *(f"{value:.1f}" for value in row.values())] for name, row in folds.items()])
     return "\n".join(lines) + "\n"
+
+
+def render_differences(comparison: dict[str, Any], names: Sequence[str]) -> str:
+    """What the first of the compared systems scores more than each other, of all reports, as Markdown."""
+    systems = dict(zip(comparison["systems"], names, strict=True))
+    lines = [[f"{names[0]}, less", *COMPARED]]
+    for letter, name in list(systems.items())[1:]:
+        pairs = {
+            one["metric"]: one
+            for one in comparison["comparisons"]
+            if (one["a"], one["b"], one["stratum"]) == ("A", letter, "overall")
+        }
+        lines.append([name, *(_difference(pairs[metric]) for metric in COMPARED)])
+    told = "In points, with paired 95% intervals; p after Holm over all pairs, figures and strata of `compare.json`."
+    return "\n".join(["", "## Paired differences", "", told, "", *_table(lines[0], lines[1:])]) + "\n"
+
+
+def _difference(one: dict[str, Any]) -> str:
+    if one["p_holm"] is None:
+        return "-"
+    mean, low, high = (f"{100 * value:+.1f}" for value in (one["difference"], *one["ci95"]))
+    return f"{mean} ({low} to {high}), p {one['p_holm']:.2g}"
 
 
 def _cells(rows: dict[str, Any], seconds: dict[str, float]) -> list[list[str]]:

@@ -6,8 +6,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from departments import make_department
+from departments import NORMAL, make_department
 
+from radllama.evaluation.compare import compare
 from radllama.evaluation.evaluate import evaluate
 from radllama.files import write_jsonl
 
@@ -59,3 +60,24 @@ def test_the_table_has_every_row_with_its_figures(script: ModuleType, tmp_path: 
     assert "| 100.0 (100.0-100.0) |" in text
     assert "| 0.12 |" in text
     assert "\n| 0.9 | 0.97 | 100 | 0 | 0 | 100 | " in text
+
+
+def test_the_table_ends_with_what_differs(script: ModuleType, tmp_path: Path) -> None:
+    reports = make_department(40, seed=1)
+    files = []
+    for name in ("perfect", "silent"):
+        files.append(tmp_path / f"{name}.jsonl")
+        drafts = {one.id: one.impression if name == "perfect" else NORMAL for one in reports}
+        write_jsonl(
+            files[-1],
+            (
+                {"id": one.id, "findings": one.findings, "reference": one.impression, "draft": drafts[one.id]}
+                for one in reports
+            ),
+        )
+    comparison = compare(files, metrics=script.COMPARED, resamples=100, permutations=200)
+    text = script.render_differences(comparison, ["perfect", "silent"])
+    (line,) = [line for line in text.splitlines() if line.startswith("| silent")]
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert len(cells) == 1 + len(script.COMPARED)
+    assert cells[1 + script.COMPARED.index("repeated")].startswith("+100.0 (+100.0 to +100.0), p ")
