@@ -5,6 +5,7 @@ import random
 from pathlib import Path
 
 import pytest
+from browsers import browser  # noqa: F401  (a fixture)
 from command import Run, make_run
 from departments import department, habits  # noqa: F401  (fixtures)
 from hypothesis import HealthCheck, settings

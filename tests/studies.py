@@ -21,7 +21,7 @@ FORM = read_form()
 SIDES = ("left", "right")
 
 
-def write_material(folder: Path, reports: int = 6) -> list[str]:
+def write_material(folder: Path, reports: int = 6, drafts: str = "") -> list[str]:
     """Reports and two systems' drafts in `folder`; returns the options of `review create` that name them."""
     write_jsonl(
         folder / "test.jsonl",
@@ -35,7 +35,9 @@ def write_material(folder: Path, reports: int = 6) -> list[str]:
         ),
     )
     write_jsonl(folder / "a.jsonl", ({"id": f"r{n}", "draft": f"1. {SIDES[n % 2]} effusion"} for n in range(reports)))
-    write_jsonl(folder / "b.jsonl", ({"id": f"r{n}", "draft": f"Effusion of {n} mm."} for n in range(reports)))
+    write_jsonl(
+        folder / "b.jsonl", ({"id": f"r{n}", "draft": drafts or f"Effusion of {n} mm."} for n in range(reports))
+    )
     return [
         "--reports", str(folder / "test.jsonl"), "--system", f"ours={folder}/a.jsonl", "--system",
         f"theirs={folder}/b.jsonl", "--human-reference",
@@ -44,10 +46,10 @@ def write_material(folder: Path, reports: int = 6) -> list[str]:
 
 def make_study(
     audit: AuditLog, folder: Path, name: str = "pilot", reports: int = 6, raters: int = 2, calibration: bool = False,
-    repeat_share: float = 0.0, form: Form = FORM,
+    repeat_share: float = 0.0, form: Form = FORM, drafts: str = "",
 ) -> None:  # fmt: skip
     """A study of three candidates a report in the audit log's store."""
-    write_material(folder, reports)
+    write_material(folder, reports, drafts)
     systems = {"ours": folder / "a.jsonl", "theirs": folder / "b.jsonl"}
     material = gather(folder / "test.jsonl", systems, human_reference=True)
     first = read_calibration(None, form)[:1] if calibration else []

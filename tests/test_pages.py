@@ -1,11 +1,11 @@
 """The pages in a real browser: drafted, read, judged by keys alone; no word comes from elsewhere."""
 
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browsers import CHROMIUM
 from servers import Running, running
 
 from radllama.drafting.draft import Drafter
@@ -21,7 +21,6 @@ from radllama.server.pool import Spec
 
 FINDINGS = "Heart size is normal. Small left pleural effusion 🫁. No pneumothorax."
 DRAFT = "Small right pleural effusion. <b>No acute disease.</b>"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (Debian: apt-get install chromium)")
 
 
@@ -58,16 +57,6 @@ def load_writing(with_library: bool) -> Assistant:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with running(tmp_path_factory.mktemp("home"), Spec(load_writing, (True,))) as one:
         yield one
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

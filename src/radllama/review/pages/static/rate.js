@@ -20,6 +20,7 @@ const told = {
     const words = { saved: "all saved", saving: "saving", parked: "another page has written; choose below",
       offline: `no connection: ${kept} and sent later`, "signed out": `signed out: ${kept}; ` }[state];
     $("saved").textContent = words;
+    Object.assign($("saved").dataset, { state, count });
     $("saved").className = `badge ${{ saved: "done", saving: "" }[state] ?? "bad"}`;
     if (state === "signed out") {
       const link = document.createElement("a");
