@@ -107,7 +107,7 @@ LAYERS = [
     "server.service",
     "server.access server.work review.site",
     "review.sign_in review.rating_page review.rating_api review.coordinate",
-    "review.app",
+    "review.app review.backup",
     "review.serve",
     "server.sse",
     "server.api",

@@ -204,3 +204,31 @@ def serve(
     run_server(
         Settings(database, hours, Exposure(host, port, tls_cert, tls_key, tuple(proxy or ()), plain_http, names))
     )
+
+
+@review_app.command("backup")
+def backup(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write, as pilot.backup.gz.")],
+    database: Database = None,
+) -> None:
+    """Write the whole database into one file; keep secret.key of RADLLAMA_HOME apart from it."""
+    with opened(database) as (store, audit):
+        from radllama.review.answers import verify_answers
+        from radllama.review.backup import write_backup
+
+        verify_answers(store, audit)  # what is broken already should not be taken for a good copy
+        counts = write_backup(store, path)
+    print(f"{path}: {sum(counts.values())} rows, {counts['review_answers']} of them answers")
+
+
+@review_app.command("restore")
+def restore(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="A file that `review backup` wrote.")],
+    database: Database = None,
+) -> None:
+    """Write a backup into an empty database of either kind; secret.key must be there already."""
+    with opened(database) as (store, audit):
+        from radllama.review.backup import restore_backup
+
+        counts = restore_backup(store, audit, path)
+    print(f"{sum(counts.values())} rows, {counts['review_answers']} of them answers, each as it was given")

@@ -9,7 +9,7 @@ import fcntl
 import hashlib
 import hmac
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,26 +94,35 @@ class AuditLog:
 
     def verify(self) -> int:
         """Check every entry and the end; returns how many there are. Raises InputError that names the first break."""
-        count, before, anchored = 0, _START, self._read_anchor()
+        anchored = self._read_anchor()
         with ExitStack() as opened:
             session = opened.enter_context(self._store.read())
             ordered = select(AuditEntry).order_by(AuditEntry.number)
             entries = session.scalars(ordered.execution_options(yield_per=_AT_ONCE))
-            for entry in opened.enter_context(closing(entries)):
-                count += 1
-                if entry.number != count:
-                    raise InputError(f"audit log: entry {count} is missing; entry {entry.number} stands in its place")
-                if not hmac.compare_digest(entry.mac, self._mac(entry, before)):
-                    raise InputError(
-                        f"audit log: entry {count} is not what was written, or does not follow the one before it"
-                    )
-                if anchored and anchored[0] == count and not hmac.compare_digest(anchored[1], entry.mac):
-                    raise InputError(f"audit log: entry {count} is not the one that was anchored")
-                before = entry.mac
+            count = self.follow(opened.enter_context(closing(entries)), anchored)
         if count and not anchored:
             raise InputError(f"audit log: {self._anchor} is gone: whether the log's end was cut off cannot be told")
         if anchored and anchored[0] > count:
             raise InputError(f"audit log: ends after {count} entries, but {anchored[0]} were written")
+        return count
+
+    def follow(self, entries: Iterable[AuditEntry], anchored: tuple[int, str] | None = None) -> int:
+        """Check that each entry follows the one before it; returns how many there are.
+
+        Raises InputError that names the first that does not, or is not the (number, HMAC) that was anchored.
+        """
+        count, before = 0, _START
+        for entry in entries:
+            count += 1
+            if entry.number != count:
+                raise InputError(f"audit log: entry {count} is missing; entry {entry.number} stands in its place")
+            if not hmac.compare_digest(entry.mac, self._mac(entry, before)):
+                raise InputError(
+                    f"audit log: entry {count} is not what was written, or does not follow the one before it"
+                )
+            if anchored and anchored[0] == count and not hmac.compare_digest(anchored[1], entry.mac):
+                raise InputError(f"audit log: entry {count} is not the one that was anchored")
+            before = entry.mac
         return count
 
     def hash_subject(self, subject: str) -> str:
