@@ -25,7 +25,7 @@ from radllama.drafting.load import load_drafter
 from radllama.drafting.voting import load_voting
 from radllama.engines import Completion, Sampling
 from radllama.evaluation.compare import compare
-from radllama.evaluation.evaluate import evaluate
+from radllama.evaluation.evaluate import Scoring, evaluate
 from radllama.files import write_aside, write_jsonl
 from radllama.library import Library
 from radllama.library.consensus import consensus
@@ -97,7 +97,7 @@ def score_rows(
         began = time.perf_counter()
         counts = draft_file(drafter, reports, path, sampling=sampling)
         seconds[name] = (time.perf_counter() - began) / counts.total()
-        scores = evaluate(path, out / "scores" / str(number), data)
+        scores = evaluate(path, out / "scores" / str(number), Scoring(data))
         if not rows:
             rows = dict(scores["trivial"])
         rows[name] = scores
@@ -164,7 +164,7 @@ def score_texts(
         for one, text in zip(reports, texts, strict=True)
     )
     write_jsonl(out / "drafts.jsonl", rows)
-    overall: dict[str, Any] = evaluate(out / "drafts.jsonl", out / "scores", train)["overall"]
+    overall: dict[str, Any] = evaluate(out / "drafts.jsonl", out / "scores", Scoring(train))["overall"]
     return overall
 
 

@@ -10,7 +10,7 @@ import pytest
 from radllama.cli import main
 from radllama.errors import InputError
 from radllama.evaluation.compare import compare, render_comparison
-from radllama.evaluation.evaluate import evaluate
+from radllama.evaluation.evaluate import Scoring, evaluate
 from radllama.evaluation.strata import is_main
 from radllama.files import read_json, write_jsonl
 from radllama.run import read_run
@@ -192,7 +192,7 @@ def test_the_seed_decides_and_comparing_twice_gives_the_same_file(tmp_path: Path
 def test_the_systems_score_as_evaluate_scores_them(tmp_path: Path, files: list[Path], data: Path) -> None:
     comparison = compare(files[1:], train=data, resamples=50)
     for letter, path in zip("AB", files[1:], strict=True):
-        scores = evaluate(path, tmp_path / "out", train=data, resamples=50)
+        scores = evaluate(path, tmp_path / "out", Scoring(train=data, resamples=50))
         ours = comparison["systems"][letter]
         assert ours["system"] == scores["system"]
         assert list(ours["strata"]) == [name for name in scores["strata"] if is_main(name)]

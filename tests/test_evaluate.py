@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from radllama.errors import InputError
-from radllama.evaluation.evaluate import evaluate
+from radllama.evaluation.evaluate import Scoring, evaluate
 from radllama.evaluation.metrics import METRICS
 from radllama.evaluation.strata import is_main
 from radllama.evaluation.tables import render_table
@@ -56,7 +56,7 @@ GOOD = ("Normal kidneys.", "Right kidney stone.", "", "No stone.")
 @pytest.fixture
 def scores(tmp_path: Path) -> dict[str, Any]:
     drafts = make_drafts(tmp_path / "drafts.jsonl", *GOOD)
-    return evaluate(drafts, tmp_path / "out", train=make_dataset(tmp_path / "data"), resamples=100)
+    return evaluate(drafts, tmp_path / "out", Scoring(train=make_dataset(tmp_path / "data"), resamples=100))
 
 
 def test_the_scores_of_the_system_stand_at_the_top(scores: dict[str, Any]) -> None:
@@ -103,7 +103,7 @@ def chest(tmp_path: Path) -> dict[str, Any]:
     rows = [{"id": str(at), "findings": f, "reference": r, "draft": d} for at, (f, r, d) in enumerate(CHEST)]
     write_jsonl(tmp_path / "chest.jsonl", rows)
     data = make_dataset(tmp_path / "chest", [("Lungs clear.", "Normal chest.")] * 3 + [("Effusion.", "Effusion.")])
-    return evaluate(tmp_path / "chest.jsonl", tmp_path / "chest_scores", train=data, resamples=50)
+    return evaluate(tmp_path / "chest.jsonl", tmp_path / "chest_scores", Scoring(train=data, resamples=50))
 
 
 def test_what_drafts_keep_of_the_findings_is_scored_for_every_row(chest: dict[str, Any]) -> None:
@@ -146,7 +146,9 @@ def test_a_further_scorer_stands_in_every_row(tmp_path: Path) -> None:
         def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
             return [float(len(draft) < len(reference)) for reference, draft in pairs]
 
-    scores = evaluate(make_drafts(tmp_path / "d.jsonl", *GOOD), tmp_path / "out", scorers=[Shorter()], resamples=50)
+    scores = evaluate(
+        make_drafts(tmp_path / "d.jsonl", *GOOD), tmp_path / "out", Scoring(scorers=[Shorter()], resamples=50)
+    )
     assert scores["overall"]["shorter"] == 0.25  # the empty draft scores 0 unread
     assert scores["trivial"]["lead"]["overall"]["shorter"] == 0
     assert "shorter" in scores["overall"]["ci95"]
@@ -159,12 +161,12 @@ def test_the_learning_curve_of_a_run_is_shown(tmp_path: Path) -> None:
     history = [{"step": 10, "loss": 2.5, "rouge1": 0.4}, {"step": 20, "loss": 2.25, "rouge1": 0.5}]
     write_run(run / "run.json", "train", {}, history=history)
     drafts = make_drafts(tmp_path / "d.jsonl", *GOOD)
-    evaluate(drafts, tmp_path / "out", run=run, resamples=50)
+    evaluate(drafts, tmp_path / "out", Scoring(run=run, resamples=50))
     page = (tmp_path / "out" / "report.html").read_text()
     assert "2.500 at step 10, 2.250 at step 20" in page
     assert 'points="0.00,5.00 100.00,95.00"' in page  # the loss falls
     with pytest.raises(InputError, match="no finished training run"):
-        evaluate(drafts, tmp_path / "again", run=tmp_path / "out", resamples=50)
+        evaluate(drafts, tmp_path / "again", Scoring(run=tmp_path / "out", resamples=50))
     assert not (tmp_path / "again").exists()
 
 
@@ -204,13 +206,13 @@ def test_the_run_file_says_what_was_scored(tmp_path: Path, scores: dict[str, Any
 
 
 def test_scoring_twice_gives_the_same_files(tmp_path: Path, scores: dict[str, Any]) -> None:
-    evaluate(tmp_path / "drafts.jsonl", tmp_path / "again", train=tmp_path / "data", resamples=100)
+    evaluate(tmp_path / "drafts.jsonl", tmp_path / "again", Scoring(train=tmp_path / "data", resamples=100))
     for name in ("scores.json", "per_report.jsonl", "report.html"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
 
 
 def test_without_training_data_what_needs_it_is_absent_and_said_to_be(tmp_path: Path) -> None:
-    scores = evaluate(make_drafts(tmp_path / "d.jsonl", *GOOD), tmp_path / "out", resamples=50)
+    scores = evaluate(make_drafts(tmp_path / "d.jsonl", *GOOD), tmp_path / "out", Scoring(resamples=50))
     assert list(scores["trivial"]) == ["lead"]
     assert "findings_seen" not in scores["strata"]
     sentence = "No training data was given (--train)"
@@ -225,7 +227,7 @@ def test_without_findings_what_needs_them_is_absent_and_said_to_be(tmp_path: Pat
         [{"id": str(at), "reference": reference, "draft": "No stone."} for at, (_, reference) in enumerate(TEST)],
     )
     data = make_dataset(tmp_path / "data")
-    scores = evaluate(tmp_path / "d.jsonl", tmp_path / "out", train=data, resamples=50)
+    scores = evaluate(tmp_path / "d.jsonl", tmp_path / "out", Scoring(train=data, resamples=50))
     assert list(scores["trivial"]) == ["constant"]
     assert set(scores["strata"]) == {"normal", "abnormal"}
     assert "4 of 4 drafts do not tell their findings" in " ".join(scores["notes"])
@@ -234,14 +236,14 @@ def test_without_findings_what_needs_them_is_absent_and_said_to_be(tmp_path: Pat
 
 def test_drafts_alone_can_be_scored(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "d.jsonl", [{"id": "1", "reference": "Stone.", "draft": "Stone."}])
-    scores = evaluate(tmp_path / "d.jsonl", tmp_path / "out", resamples=50)
+    scores = evaluate(tmp_path / "d.jsonl", tmp_path / "out", Scoring(resamples=50))
     assert scores["trivial"] == {}
     assert scores["overall"]["ci95"]["rouge1"] == [1, 1]
     assert render_table(scores)
 
 
 def test_empty_drafts_score_zero_and_are_counted(tmp_path: Path) -> None:
-    scores = evaluate(make_drafts(tmp_path / "d.jsonl", "", None, " ", "..."), tmp_path / "out", resamples=50)
+    scores = evaluate(make_drafts(tmp_path / "d.jsonl", "", None, " ", "..."), tmp_path / "out", Scoring(resamples=50))
     assert scores["empty_drafts"] == scores["overall"]["empty_drafts"] == 4
     assert {scores["overall"][metric] for metric in METRICS} == {0}
     assert "NaN" not in (tmp_path / "out" / "scores.json").read_text()
@@ -251,17 +253,17 @@ def test_drafts_without_a_reference_are_counted_and_left_out(tmp_path: Path) -> 
     path = make_drafts(tmp_path / "d.jsonl", *GOOD)
     with path.open("a") as file:
         file.write(json.dumps({"id": "x", "findings": "Gallstone.", "reference": None, "draft": "Stone."}))
-    scores = evaluate(path, tmp_path / "out", resamples=50)
+    scores = evaluate(path, tmp_path / "out", Scoring(resamples=50))
     assert (scores["overall"]["n"], scores["missing_references"]) == (4, 1)
 
 
 def test_a_table_of_another_system_is_scored_alike(tmp_path: Path) -> None:
-    ours = evaluate(make_drafts(tmp_path / "d.jsonl", *GOOD), tmp_path / "one", resamples=50)
+    ours = evaluate(make_drafts(tmp_path / "d.jsonl", *GOOD), tmp_path / "one", Scoring(resamples=50))
     lines = ["id,findings,reference,draft"]
     for at, ((findings, reference), draft) in enumerate(zip(TEST, GOOD, strict=True)):
         lines.append(f'{at},"{findings}","{reference}","{draft}"')
     (tmp_path / "theirs.csv").write_text("\n".join(lines))
-    theirs = evaluate(tmp_path / "theirs.csv", tmp_path / "two", resamples=50)
+    theirs = evaluate(tmp_path / "theirs.csv", tmp_path / "two", Scoring(resamples=50))
     assert theirs["system"] == "theirs"
     assert theirs["overall"] == ours["overall"]
     assert theirs["strata"] == ours["strata"]
@@ -271,7 +273,7 @@ def test_drafts_of_training_reports_are_refused(tmp_path: Path) -> None:
     data = make_dataset(tmp_path / "data")
     write_jsonl(tmp_path / "d.jsonl", [{"id": "train-2", "reference": "Stone.", "draft": "Stone."}])
     with pytest.raises(InputError, match=r"1 of its reports stand in .*train-2.*scores on training reports flatter"):
-        evaluate(tmp_path / "d.jsonl", tmp_path / "out", train=data)
+        evaluate(tmp_path / "d.jsonl", tmp_path / "out", Scoring(train=data))
     assert not (tmp_path / "out").exists()
 
 
@@ -279,10 +281,10 @@ def test_another_report_of_the_same_number_is_no_training_report(tmp_path: Path)
     data = make_dataset(tmp_path / "data")
     row = {"id": "train-2", "reference": "Stone.", "draft": "Stone."}
     write_jsonl(tmp_path / "d.jsonl", [row | {"findings": "Another hospital's finding."}])
-    assert evaluate(tmp_path / "d.jsonl", tmp_path / "out", train=data, resamples=20)["overall"]["n"] == 1
+    assert evaluate(tmp_path / "d.jsonl", tmp_path / "out", Scoring(train=data, resamples=20))["overall"]["n"] == 1
     write_jsonl(tmp_path / "d.jsonl", [row | {"findings": TRAIN[2][0].upper()}])
     with pytest.raises(InputError, match="scores on training reports flatter"):
-        evaluate(tmp_path / "d.jsonl", tmp_path / "out", train=data)
+        evaluate(tmp_path / "d.jsonl", tmp_path / "out", Scoring(train=data))
 
 
 @pytest.mark.parametrize("content", [None, ""])
@@ -291,7 +293,7 @@ def test_a_folder_that_is_no_dataset_is_refused(tmp_path: Path, content: str | N
     if content is not None:
         (tmp_path / "data" / "train.jsonl").write_text(content)
     with pytest.raises(InputError, match=r"no dataset|no reports in it"):
-        evaluate(make_drafts(tmp_path / "d.jsonl", *GOOD), tmp_path / "out", train=tmp_path / "data")
+        evaluate(make_drafts(tmp_path / "d.jsonl", *GOOD), tmp_path / "out", Scoring(train=tmp_path / "data"))
 
 
 def test_an_output_that_is_a_file_is_refused_before_any_scoring(tmp_path: Path) -> None:
@@ -305,11 +307,11 @@ FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
 from radllama.errors import InputError
-from radllama.evaluation.evaluate import evaluate
+from radllama.evaluation.evaluate import Scoring, evaluate
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
 try:
-    evaluate(Path("d.jsonl"), Path("out"), resamples=50)
+    evaluate(Path("d.jsonl"), Path("out"), Scoring(resamples=50))
 except InputError as error:
     print(error)
 """
@@ -318,7 +320,7 @@ except InputError as error:
 @pytest.mark.parametrize("limit_bytes", [100, 8000])
 def test_a_disk_that_fills_up_leaves_no_run_file_and_a_clear_line(tmp_path: Path, limit_bytes: int) -> None:
     make_drafts(tmp_path / "d.jsonl", *GOOD)
-    evaluate(tmp_path / "d.jsonl", tmp_path / "out", resamples=50)
+    evaluate(tmp_path / "d.jsonl", tmp_path / "out", Scoring(resamples=50))
     done = subprocess.run(
         [sys.executable, "-c", FULL_DISK, str(limit_bytes)], cwd=tmp_path, capture_output=True, text=True, check=True
     )
@@ -334,13 +336,13 @@ def test_letters_that_rouge_does_not_read_are_noted(tmp_path: Path) -> None:
         tmp_path / "d.jsonl",
         [{"id": "1", "reference": "Ödem.", "draft": "Ödem."}, {"id": "2", "reference": "5 µ – stone", "draft": "a"}],
     )
-    notes = evaluate(tmp_path / "d.jsonl", tmp_path / "out", resamples=50)["notes"]
+    notes = evaluate(tmp_path / "d.jsonl", tmp_path / "out", Scoring(resamples=50))["notes"]
     assert "2 references have letters other than a-z" in " ".join(notes)
 
 
 def test_the_most_harmful_drafts_come_first_and_of_equals_the_longer_reference(tmp_path: Path) -> None:
     drafts = make_drafts(tmp_path / "d.jsonl", "", "", "Bladder stone.", "No stone. Large left pleural effusion.")
-    evaluate(drafts, tmp_path / "out", resamples=50)
+    evaluate(drafts, tmp_path / "out", Scoring(resamples=50))
     page = (tmp_path / "out" / "report.html").read_text()
     worst = page.split("most harmful-looking drafts")[1].split("drawn at random")[0]
     # An invented effusion outweighs an empty draft, whatever the words in common.
@@ -353,7 +355,7 @@ def test_the_page_shows_hostile_report_text_as_text(tmp_path: Path) -> None:
     hostile = "<script>alert('x')</script> stone & \"quote\""
     rows = [{"id": "1", "findings": hostile, "reference": hostile, "draft": hostile + " more", "model": hostile}]
     write_jsonl(tmp_path / "d.jsonl", rows)
-    evaluate(tmp_path / "d.jsonl", tmp_path / "out", resamples=50)
+    evaluate(tmp_path / "d.jsonl", tmp_path / "out", Scoring(resamples=50))
     page = (tmp_path / "out" / "report.html").read_text()
     assert "<script" not in page
     assert "&lt;script&gt;" in page
@@ -370,5 +372,5 @@ def test_three_hundred_drafts_take_seconds(tmp_path: Path) -> None:
         ],
     )
     began = time.monotonic()
-    evaluate(tmp_path / "d.jsonl", tmp_path / "out", train=data)
+    evaluate(tmp_path / "d.jsonl", tmp_path / "out", Scoring(train=data))
     assert time.monotonic() - began < 20

@@ -9,7 +9,7 @@ import pytest
 from departments import NORMAL, make_department
 
 from radllama.evaluation.compare import compare
-from radllama.evaluation.evaluate import evaluate
+from radllama.evaluation.evaluate import Scoring, evaluate
 from radllama.files import write_jsonl
 
 
@@ -50,7 +50,7 @@ def test_the_table_has_every_row_with_its_figures(script: ModuleType, tmp_path: 
         ),
     )
     write_jsonl(tmp_path / "train.jsonl", (one.to_json() for one in make_department(40)))
-    scores = evaluate(tmp_path / "d.jsonl", tmp_path / "scores", tmp_path)
+    scores = evaluate(tmp_path / "d.jsonl", tmp_path / "scores", Scoring(tmp_path))
     rows = {**scores["trivial"], "perfect": scores}
     point = {"mentions": 0.9, "reports": 0.97, **script.short(scores["overall"])}
     text = script.render("valid", rows, {"perfect": 0.125}, [point], {"perfect": script.short(scores["overall"])})

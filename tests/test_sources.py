@@ -8,7 +8,7 @@ import pytest
 
 from radllama.cli import main
 from radllama.errors import InputError
-from radllama.evaluation.evaluate import evaluate
+from radllama.evaluation.evaluate import Scoring, evaluate
 from radllama.evaluation.measures import MEASURES
 from radllama.evaluation.sources import evaluate_sources, parse_sets, render_sources
 from radllama.files import write_jsonl
@@ -48,14 +48,14 @@ def sets(tmp_path: Path) -> dict[str, Path]:
 
 @pytest.fixture
 def table(tmp_path: Path, sets: dict[str, Path]) -> dict[str, Any]:
-    return evaluate_sources(sets, tmp_path / "out", resamples=100)
+    return evaluate_sources(sets, tmp_path / "out", Scoring(resamples=100))
 
 
 def test_each_set_has_the_scores_that_it_has_alone(
     tmp_path: Path, sets: dict[str, Path], table: dict[str, Any]
 ) -> None:
     for name, path in sets.items():
-        alone = evaluate(path, tmp_path / "alone", resamples=100)
+        alone = evaluate(path, tmp_path / "alone", Scoring(resamples=100))
         assert table["sets"][name]["overall"] == alone["overall"]
         assert table["sets"][name]["strata"] == alone["strata"]
         assert json.loads((tmp_path / "out" / name / "scores.json").read_text()) == alone
@@ -79,7 +79,7 @@ def test_the_drop_is_home_less_the_other_for_every_measure(table: dict[str, Any]
 
 def test_a_set_against_itself_under_another_name_does_not_drop(tmp_path: Path, sets: dict[str, Path]) -> None:
     other = write_drafts(tmp_path / "other.jsonl", THERE, HERE, 40)
-    away = evaluate_sources({"a": other, "b": other}, tmp_path / "same", resamples=200)["sets"]["b"]
+    away = evaluate_sources({"a": other, "b": other}, tmp_path / "same", Scoring(resamples=200))["sets"]["b"]
     low, high = away["drop"]["rouge1"]["ci95"]
     assert away["drop"]["rouge1"]["mean"] == 0
     assert low < 0 < high  # not paired: two draws of the same reports differ
@@ -125,7 +125,7 @@ def test_names_that_are_doubled_or_no_folder_are_refused(arguments: list[str]) -
 
 def test_a_set_that_cannot_be_scored_leaves_no_finished_run(tmp_path: Path, sets: dict[str, Path]) -> None:
     with pytest.raises(InputError, match="no such file"):
-        evaluate_sources({**sets, "gone": tmp_path / "gone.jsonl"}, tmp_path / "out", resamples=50)
+        evaluate_sources({**sets, "gone": tmp_path / "gone.jsonl"}, tmp_path / "out", Scoring(resamples=50))
     assert read_run(tmp_path / "out") is None
 
 

@@ -29,7 +29,11 @@ def is_unicode(text: str) -> bool:
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of a section, in order, their wording untouched; list numbers stay in front."""
+    """The sentences of a section, in order, their wording untouched; list numbers stay in front.
+
+    For layout, training and strata. What a sentence says is read from `clinical.segment`, which follows dictation (a
+    forgotten full stop, a line that breaks off) and tells places, not texts.
+    """
     parts: list[str] = []
     for line in text.splitlines():
         open_part = ""

@@ -29,6 +29,7 @@ def evaluate(
 ) -> None:
     """Score drafts against findings and signed impressions, beside the trivial systems that any model must beat."""
     from radllama.evaluation.bertscore import BertScore
+    from radllama.evaluation.evaluate import Scoring
     from radllama.evaluation.evaluate import evaluate as score
     from radllama.evaluation.scorers import Scorer, parse_scorer
     from radllama.evaluation.sources import evaluate_sources, parse_sets, render_sources
@@ -37,12 +38,13 @@ def evaluate(
     asked: list[Scorer] = [parse_scorer(argument) for argument in scorers or []]
     if bertscore_model is not None:
         asked.insert(0, BertScore(bertscore_model, bertscore_layer))
+    scoring = Scoring(train, asked, run)
     sets = parse_sets(drafts)
     if len(sets) > 1:
-        print(render_sources(evaluate_sources(sets, out, train, asked, run)))
+        print(render_sources(evaluate_sources(sets, out, scoring)))
     else:
         [path] = sets.values()
-        print(render_table(score(path, out, train, asked, run)))
+        print(render_table(score(path, out, scoring)))
 
 
 def compare(

@@ -5,6 +5,7 @@ Writes into a folder `scores.json` (the values), `per_report.jsonl` (what they a
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,30 +27,49 @@ from radllama.run import RUN_FILE, write_run
 SCORES_FILE, PER_REPORT_FILE, REPORT_FILE = "scores.json", "per_report.jsonl", "report.html"
 
 
-def evaluate(
-    drafts: Path,
-    out: Path,
-    train: Path | None = None,
-    scorers: Sequence[Scorer] = (),
-    run: Path | None = None,
-    seed: int = 0,
-    resamples: int = stats.RESAMPLES,
-) -> dict[str, Any]:
-    """Score a drafts file (`.jsonl`, `.csv` or `.tsv`), write the four files into `out`, return the scores.
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """What drafts are scored beside, and how.
 
     `train` is the dataset the system was tuned on: without it the rows and strata that need one are absent, and a note
-    says so. `scorers` read with a model. `run` is the training run whose learning curve the page shows. Scores are 0..1
-    except the length ratio, null where no report has a say; intervals are 95% percentile bootstrap. Raises InputError
-    for drafts that cannot be scored, for a drafted report that stands in the training data, for a scorer that fails,
-    and when `out` cannot be written.
+    says so. `scorers` read with a model. `run` is the training run whose learning curve the page shows. Intervals come
+    of `resamples` bootstrap samples under `seed`.
+    """
+
+    train: Path | None = None
+    scorers: Sequence[Scorer] = ()
+    run: Path | None = None
+    seed: int = 0
+    resamples: int = stats.RESAMPLES
+
+    def settings(self) -> dict[str, Any]:
+        """The same as JSON values, for a run file."""
+        return {
+            "train": None if self.train is None else str(self.train),
+            "scorers": [scorer.title for scorer in self.scorers],
+            "run": None if self.run is None else str(self.run),
+            "seed": self.seed,
+            "resamples": self.resamples,
+        }
+
+
+_PLAINLY = Scoring()
+
+
+def evaluate(drafts: Path, out: Path, scoring: Scoring = _PLAINLY) -> dict[str, Any]:
+    """Score a drafts file (`.jsonl`, `.csv` or `.tsv`), write the four files into `out`, return the scores.
+
+    Scores are 0..1 except the length ratio, null where no report has a say; intervals are 95% percentile bootstrap.
+    Raises InputError for drafts that cannot be scored, for a drafted report that stands in the training data, for a
+    scorer that fails, and when `out` cannot be written.
     """
     loaded = read_drafts(drafts)
-    cases = loaded.cases
-    prior = None if train is None else read_train(train, cases, drafts)
-    curve = None if run is None else read_curve(run)
+    cases, seed, resamples = loaded.cases, scoring.seed, scoring.resamples
+    prior = None if scoring.train is None else read_train(scoring.train, cases, drafts)
+    curve = None if scoring.run is None else read_curve(scoring.run)
     open_folder(out)
     rows = {SYSTEM: [case.draft for case in cases]} | trivial_rows(cases, prior)
-    further = run_scorers(scorers, [case.reference for case in cases], rows)
+    further = run_scorers(scoring.scorers, [case.reference for case in cases], rows)
     scored = {row: score_drafts(cases, texts, further[row]) for row, texts in rows.items()}
     masks = strata(cases, prior)
     scores = summarise(scored, masks, seed, resamples)
@@ -63,7 +83,7 @@ def evaluate(
         "missing_references": loaded.missing_references,
         "system": loaded.system,
         "notes": write_notes(
-            loaded, prior is not None, empty_drafts, [scorer.title for scorer in scorers], seed, resamples
+            loaded, prior is not None, empty_drafts, [scorer.title for scorer in scoring.scorers], seed, resamples
         ),
     }
     try:
@@ -74,16 +94,9 @@ def evaluate(
         write_run(
             out / RUN_FILE,
             "evaluate",
-            {
-                "drafts": str(drafts),
-                "train": None if train is None else str(train),
-                "scorers": [scorer.title for scorer in scorers],
-                "run": None if run is None else str(run),
-                "seed": seed,
-                "resamples": resamples,
-            },
+            {"drafts": str(drafts), **scoring.settings()},
             drafts_sha256=hash_file(drafts),
-            train_sha256=None if train is None else hash_file(train / "train.jsonl"),
+            train_sha256=None if scoring.train is None else hash_file(scoring.train / "train.jsonl"),
             scored=len(cases),
             missing_references=loaded.missing_references,
             empty_drafts=empty_drafts,

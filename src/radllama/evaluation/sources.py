@@ -14,15 +14,15 @@ import numpy as np
 from radllama import stats
 from radllama.errors import InputError
 from radllama.evaluation import html
-from radllama.evaluation.evaluate import PER_REPORT_FILE, REPORT_FILE, SCORES_FILE, evaluate
+from radllama.evaluation.evaluate import PER_REPORT_FILE, REPORT_FILE, SCORES_FILE, Scoring, evaluate
 from radllama.evaluation.folder import open_folder, unwritable
 from radllama.evaluation.measures import FAITHFULNESS, MEASURES
-from radllama.evaluation.scorers import Scorer
 from radllama.evaluation.scores import number, numbers
 from radllama.evaluation.tables import align, percent, with_interval
 from radllama.files import read_jsonl, write_aside, write_json
 from radllama.run import RUN_FILE, write_run
 
+_PLAINLY = Scoring()
 # Shown side by side; the file has all measures.
 SHOWN = (*FAITHFULNESS, "rouge1")
 
@@ -45,15 +45,7 @@ def parse_sets(arguments: Sequence[str]) -> dict[str, Path]:
     return sets
 
 
-def evaluate_sources(
-    sets: Mapping[str, Path],
-    out: Path,
-    train: Path | None = None,
-    scorers: Sequence[Scorer] = (),
-    run: Path | None = None,
-    seed: int = 0,
-    resamples: int = stats.RESAMPLES,
-) -> dict[str, Any]:
+def evaluate_sources(sets: Mapping[str, Path], out: Path, scoring: Scoring = _PLAINLY) -> dict[str, Any]:
     """Evaluate each drafts file into `out`/NAME and all of them into `out`; return what `scores.json` there holds.
 
     That is {home, sets, notes}: `home` is the name of the first set, and each of `sets` has the `system`, `overall`,
@@ -61,9 +53,10 @@ def evaluate_sources(
     measure {mean, ci95} (above 0: it scores lower here), the home's own being null. Raises InputError as `evaluate`.
     """
     open_folder(out)
-    scores = {name: evaluate(path, out / name, train, scorers, run, seed, resamples) for name, path in sets.items()}
+    seed, resamples = scoring.seed, scoring.resamples
+    scores = {name: evaluate(path, out / name, scoring) for name, path in sets.items()}
     home = next(iter(sets))
-    measures = [*MEASURES, *(scorer.title for scorer in scorers)]
+    measures = [*MEASURES, *(scorer.title for scorer in scoring.scorers)]
     values = {name: _read_values(out / name / PER_REPORT_FILE, measures) for name in sets}
     table: dict[str, Any] = {
         "home": home,
@@ -86,13 +79,7 @@ def evaluate_sources(
         with write_aside(out / REPORT_FILE) as file:
             file.write(html.render_sources(table, measures={name: MEASURES[name] for name in SHOWN}))
         write_json(out / SCORES_FILE, table)
-        settings = {
-            "drafts": {name: str(path) for name, path in sets.items()},
-            "train": None if train is None else str(train),
-            "scorers": [scorer.title for scorer in scorers],
-            "seed": seed,
-            "resamples": resamples,
-        }
+        settings = {"drafts": {name: str(path) for name, path in sets.items()}, **scoring.settings()}
         write_run(out / RUN_FILE, "evaluate", settings, scored={name: len(part) for name, part in values.items()})
     except OSError as error:
         raise unwritable(out, error) from None
