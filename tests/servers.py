@@ -27,6 +27,7 @@ from radllama.server.audit import AuditLog
 from radllama.server.batcher import Batcher, Limits
 from radllama.server.keys import create_key
 from radllama.server.pool import Pool, Spec
+from radllama.server.service import People
 from radllama.store.store import Store, open_store
 from radllama.web.exposure import Exposure
 from radllama.web.logs import open_log
@@ -59,11 +60,13 @@ class Running:
 
 
 @contextmanager
-def running(home: Path, spec: Spec = OBEYING, limit: str = "100000/minute", **limits: Any) -> Iterator[Running]:
+def running(
+    home: Path, spec: Spec = OBEYING, limit: str = "100000/minute", people: People | None = None, **limits: Any
+) -> Iterator[Running]:
     """Serve from here on, with a SQLite store in `home`."""
     store = open_store(None, home)
     audit, pool, told = AuditLog(store, home), Pool(spec), io.StringIO()
-    app = create_app(pool, store, audit, Limits(**limits), limit, log=open_log(told))
+    app = create_app(pool, store, audit, Limits(**limits), limit, log=open_log(told), people=people)
     listening = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     server = uvicorn.Server(Exposure().configure(app))

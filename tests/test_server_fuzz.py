@@ -7,14 +7,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
+from openid_provider import provide
 from schemathesis import GenerationMode
 from servers import CANARY, Running, running
 
+from radllama.server.assistant import load_assistant
 from radllama.server.audit import AuditLog
+from radllama.server.openid import Provider
+from radllama.server.pool import Spec
+from radllama.server.service import People
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +77,10 @@ SENT: list[tuple[str, str, dict[str, Any]]] = [
     ("GET", f"/static/{CANARY}", {}),
     ("GET", f"/v1/models/{CANARY}", {"headers": {"Authorization": f"Bearer {CANARY}"}}),
     ("GET", "/healthz", {"headers": {"Host": CANARY}}),
+    ("GET", f"/signed-in?code={CANARY}&state={CANARY}", {"headers": {"Cookie": f"radllama-serve-trip={CANARY}"}}),
+    ("POST", "/sign-out", {"json": {CANARY: CANARY}, "headers": {"Cookie": f"radllama-serve={CANARY}"}}),
+    ("POST", "/v1/impressions", {"json": {"findings": "x", "instruction": CANARY}}),
+    ("POST", "/v1/impressions", {"json": {"findings": "x", "turns": [{"role": CANARY, "text": CANARY}]}}),
 ]
 
 
@@ -98,3 +108,33 @@ def test_marked_text_sent_through_every_path_is_in_no_trace(
     with server.store.read() as session:
         rows = session.connection().exec_driver_sql("SELECT * FROM audit_entries").all()
     assert CANARY not in str(rows)
+
+
+def test_marked_text_that_was_voted_on_or_signed_in_with_is_in_no_trace(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with (
+        provide() as provider,
+        running(
+            tmp_path,
+            Spec(load_assistant, ("mini", "cpu", None, None, 2)),
+            people=People(Provider(provider.issuer, "radllama")),
+        ) as one,
+        httpx.Client(base_url=one.url, follow_redirects=True, timeout=60) as browser,
+    ):
+        provider.claims = {"name": f"Dr. {CANARY}", "sub": CANARY}
+        browser.get("/sign-in")
+        csrf = {"X-CSRF-Token": browser.get("/v1/me").json()["csrf"]}
+        for body in ({}, {"stream": True}, {"n": 4}, {"style": "numbered"}, {"seed": -1}):
+            findings = f"There is a large left pleural effusion, {CANARY}."
+            browser.post("/v1/impressions", json={"findings": findings, **body}, headers=csrf)
+        provider.claims = {"nonce": CANARY}
+        assert browser.get("/sign-in").status_code == 403
+        told = one.log.getvalue() + one.client.get("/metrics", headers=one.key("m", "metrics")).text
+        assert "draft" in told
+        out = capfd.readouterr()
+        assert CANARY not in told + out.out + out.err
+        with one.store.read() as session:
+            rows = session.connection().exec_driver_sql("SELECT * FROM audit_entries").all()
+        assert len(rows) > 4
+        assert CANARY not in str(rows)

@@ -60,6 +60,13 @@ def serve(
     queue: Annotated[int, typer.Option(min=1, help="Requests that may wait; the next is told to come again.")] = 64,
     deadline_s: Annotated[float, typer.Option("--deadline", min=1, help="Seconds a request may take.")] = 30.0,
     limit: Annotated[str, typer.Option(help="Requests a key may make.")] = "600/minute",
+    openid: Annotated[
+        str | None, typer.Option(help="The OpenID provider (its issuer's address) that people sign in at.")
+    ] = None,
+    openid_client: Annotated[
+        str, typer.Option(help="What this server is called there; its secret, if any: RADLLAMA_OPENID_SECRET.")
+    ] = "radllama",
+    session_hours: Annotated[float, typer.Option(min=0.1, max=168, help="Until people must sign in again.")] = 12.0,
     tls_cert: Annotated[Path | None, typer.Option(help="The certificate chain, as PEM.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its private key, as PEM.")] = None,
     proxy: Annotated[
@@ -77,7 +84,7 @@ def serve(
     need_extra()
     from radllama.server.batcher import Limits
     from radllama.server.endpoint import Elsewhere
-    from radllama.server.serve import Settings
+    from radllama.server.serve import OpenId, Settings
     from radllama.server.serve import serve as run_server
     from radllama.web.exposure import Exposure
 
@@ -100,6 +107,7 @@ def serve(
             library,
             samples,
             elsewhere,
+            OpenId(openid, openid_client, session_hours) if openid else None,
             database=database,
             workers=workers,
             limit=limit,

@@ -8,6 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from radllama.server.keys import Caller, find_caller
+from radllama.server.people import find_person
 from radllama.server.service import Service, service_of
 from radllama.web.errors import ApiError
 
@@ -23,10 +24,11 @@ def needs(scope: str) -> Callable[..., Awaitable[Caller]]:
         service: Annotated[Service, Depends(service_of)],
     ) -> Caller:
         token = credentials.credentials if credentials else None
-        caller = await run_in_threadpool(_find, service, token)
+        caller = await run_in_threadpool(_find, service, request, token)
         if caller is None:
             service.metrics.refused.labels("key").inc()
-            raise ApiError(401, "send a key that is in use: Authorization: Bearer KEY", "invalid_api_key")
+            told = "sign in at /sign-in, or send" if service.people else "send"
+            raise ApiError(401, f"{told} a key that is in use: Authorization: Bearer KEY", "invalid_api_key")
         request.state.caller = caller.id
         if scope not in caller.scopes:
             service.metrics.refused.labels("scope").inc()
@@ -40,6 +42,9 @@ def needs(scope: str) -> Callable[..., Awaitable[Caller]]:
     return check
 
 
-def _find(service: Service, token: str | None) -> Caller | None:
+def _find(service: Service, request: Request, token: str | None) -> Caller | None:
     with service.store.read() as session:
-        return find_caller(session, token)
+        if service.people is None:
+            return find_caller(session, token)
+        # Where people sign in, nobody is let in for being on this machine.
+        return find_caller(session, token) if token else find_person(session, request)

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 import radllama
 from radllama.server import api, feedback_api, openai_api
+from radllama.server import people as people_api
 from radllama.server.audit import AuditLog, Event
 from radllama.server.batcher import Batcher, Limits
 from radllama.server.limiter import Limiter
@@ -15,7 +16,7 @@ from radllama.server.metrics import Metrics
 from radllama.server.pages import add_pages
 from radllama.server.pool import Pool
 from radllama.server.recorder import Recorder
-from radllama.server.service import Service
+from radllama.server.service import People, Service
 from radllama.store.store import Store
 from radllama.web.errors import add_error_handlers
 from radllama.web.exposure import DRAIN_S
@@ -31,13 +32,15 @@ def create_app(
     limit: str = "600/minute",
     hosts: frozenset[str] | None = LOOPBACK,
     log: Any = None,
+    people: People | None = None,
 ) -> FastAPI:
     """The assistant as an ASGI app. It starts `pool` with itself and ends it, after what was taken on is done.
 
-    `limit` is what a key may ask for, `hosts` the names this server answers to (None: any).
+    `limit` is what a key may ask for, `hosts` the names this server answers to (None: any), `people` where people sign
+    in (None: they give their names themselves).
     """
     batcher = Batcher(pool, limits)
-    service = Service(batcher, store, Recorder(audit), Limiter(limit), Metrics(batcher), log or open_log())
+    service = Service(batcher, store, Recorder(audit), Limiter(limit), Metrics(batcher), log or open_log(), people)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -61,6 +64,7 @@ def create_app(
     app.include_router(api.router)
     app.include_router(feedback_api.router)
     app.include_router(openai_api.router)
+    app.include_router(people_api.router)
     add_pages(app)
     app.add_middleware(Gate, hosts=hosts)
     app.add_middleware(Watch, log=service.log, measure=service.metrics.measure)

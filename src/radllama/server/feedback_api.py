@@ -32,7 +32,9 @@ class VerdictRequest(Bounded):
     """A person's act: to accept a draft as it is, to sign an edited one, or to reject it with a reason."""
 
     verdict: Literal["accepted", "edited", "rejected"]
-    person: Annotated[str, Field(min_length=1, max_length=100, pattern=r"\S"), CLEAN]
+    person: Annotated[
+        str, Field(max_length=100, description="Who decides; left out by those who signed in: it is they."), CLEAN
+    ] = ""
     choice: Annotated[int, Field(ge=0, lt=MOST_DRAFTS, description="0 is the draft, 1 the first alternative.")] = 0
     impression: Annotated[str, Field(max_length=SECTION_CHARACTERS), CLEAN] | None = None
     reason: Literal["wrong", "omitted", "wordy", "style", "other"] | None = None
@@ -63,14 +65,18 @@ class VerdictResponse(BaseModel):
 @router.post("/impressions/{draft}/verdict", response_model=VerdictResponse)
 async def give_verdict(draft: str, body: VerdictRequest, service: ServiceHere, caller: MayJudge) -> VerdictResponse:
     """Keep what a person decided. When this answers, it is on the disk."""
-    decision = Decision(
-        body.verdict, body.person.strip(), body.choice, body.impression, body.reason, body.note, body.seconds
-    )
+    person = _who(body, caller)
+    decision = Decision(body.verdict, person, body.choice, body.impression, body.reason, body.note, body.seconds)
 
     def write(session: Session) -> VerdictRow:
         return decide(session, draft, decision, caller.id)
 
-    event = Event(f"draft.{body.verdict}", caller.id, draft, {"person": body.person.strip(), "reason": body.reason})
+    facts: dict[str, str | bool | None] = {
+        "person": person,
+        "signed_in": caller.person is not None,
+        "reason": body.reason,
+    }
+    event = Event(f"draft.{body.verdict}", caller.id, draft, facts)
     try:
         row = await work.record(service, event, write)
     except InputError as error:
@@ -81,6 +87,16 @@ async def give_verdict(draft: str, body: VerdictRequest, service: ServiceHere, c
     return VerdictResponse(
         id=draft, verdict=row.verdict, person=row.person, impression=row.impression, edit_distance=row.edit_distance
     )
+
+
+def _who(body: VerdictRequest, caller: Caller) -> str:
+    """The name that a verdict carries: of one who signed in their own, whatever was sent."""
+    named = body.person.strip()
+    if caller.person is None and not named:
+        raise ApiError(400, "person: a verdict is a person's act; say whose", "invalid_value", "person")
+    if caller.person is not None and named not in ("", caller.person):
+        raise ApiError(403, "person: nobody decides in another's name", "not_yourself", "person")
+    return caller.person or named
 
 
 @router.get("/feedback/drift")

@@ -38,11 +38,12 @@ class ApiKey(Table):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whom a request comes from: a key's id and name, and what it may do."""
+    """Whom a request comes from: a key's id and name, and what it may do; `person` is the name of one who signed in."""
 
     id: str
     name: str
     scopes: frozenset[str]
+    person: str | None = None
 
 
 # Who calls while no key exists: somebody on this machine.

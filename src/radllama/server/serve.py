@@ -1,6 +1,7 @@
 """Starting, draining and reloading the assistant: what stands around the app."""
 
 import asyncio
+import os
 import signal
 import socket
 from dataclasses import dataclass, field, replace
@@ -19,10 +20,26 @@ from radllama.server.audit import AuditLog
 from radllama.server.batcher import Limits
 from radllama.server.endpoint import Elsewhere, connect_assistant
 from radllama.server.keys import list_keys
+from radllama.server.openid import SECRET_VARIABLE, Provider
 from radllama.server.pool import Pool, Spec
+from radllama.server.service import People
 from radllama.store.store import open_store
 from radllama.web.exposure import Exposure
 from radllama.web.logs import open_log
+
+
+@dataclass(frozen=True, slots=True)
+class OpenId:
+    """The provider that people sign in at, what this server is called there, and hours until they must again."""
+
+    issuer: str
+    client: str
+    hours: float = 12.0
+
+    def load(self) -> People:
+        """Raises InputError when the provider cannot be used. The client's secret, if any, is in the environment."""
+        secret = os.environ.get(SECRET_VARIABLE, "").strip() or None
+        return People(Provider(self.issuer, self.client, secret), self.hours)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +52,7 @@ class Settings:
     library: Path | None = None
     samples: int | None = None
     elsewhere: Elsewhere | None = None
+    openid: OpenId | None = None
     database: str | None = None
     workers: int = 1
     limit: str = "600/minute"
@@ -49,14 +67,15 @@ def serve(settings: Settings) -> None:
     try:
         with store.read() as session:
             has_keys = bool(list_keys(session))
-        exposure.check(has_keys)
+        exposure.check(has_keys or settings.openid is not None)
+        people = settings.openid.load() if settings.openid else None
         audit = AuditLog(store, home)
         pool = Pool(_choose_load(settings), settings.workers)
         log = open_log()
-        app = create_app(pool, store, audit, settings.limits, settings.limit, exposure.names, log)
+        app = create_app(pool, store, audit, settings.limits, settings.limit, exposure.names, log, people)
         with exposure.listen() as listening:
             exposure = replace(exposure, port=listening.getsockname()[1])  # port 0 is any that is free
-            asyncio.run(_run(pool, app, exposure, listening, log, exposure.told(has_keys)))
+            asyncio.run(_run(pool, app, exposure, listening, log, exposure.told(has_keys, people is not None)))
     finally:
         store.close()
 

@@ -8,8 +8,17 @@ from fastapi import Request
 from radllama.server.batcher import Batcher
 from radllama.server.limiter import Limiter
 from radllama.server.metrics import Metrics
+from radllama.server.openid import Provider
 from radllama.server.recorder import Recorder
 from radllama.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """Where people sign in, and for how many hours a browser then stays so."""
+
+    provider: Provider
+    hours: float = 12.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +31,7 @@ class Service:
     limiter: Limiter
     metrics: Metrics
     log: Any
+    people: People | None = None
 
 
 def service_of(request: Request) -> Service:

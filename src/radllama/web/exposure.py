@@ -46,7 +46,7 @@ class Exposure:
         return f"{'https' if self.tls_cert else 'http'}://{host}:{self.port}"
 
     def check(self, has_keys: bool) -> None:
-        """Raise InputError for a server that others could reach without a key, or read on the way."""
+        """Raise InputError for a server that others could reach without key or signing in, or read on the way."""
         if bool(self.tls_cert) != bool(self.tls_key):
             raise InputError("serve: --tls-cert and --tls-key belong together")
         for path in (self.tls_cert, self.tls_key):
@@ -94,8 +94,10 @@ class Exposure:
             lifespan="on",
         )
 
-    def told(self, has_keys: bool) -> str:
+    def told(self, has_keys: bool, people_sign_in: bool = False) -> str:
         """One line for whoever started it."""
         reach = "reachable from this machine only" if self.is_loopback else "reachable by others, with a key"
         keys = "a key is needed" if has_keys else "no key exists, so everyone on this machine may use it"
+        if people_sign_in:
+            keys = "people sign in, programs need a key"
         return f"{self.url} ({reach}; {keys})"

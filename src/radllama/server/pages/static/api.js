@@ -1,6 +1,18 @@
 // Talking to the server: the key in this tab's memory alone, errors as one line, streams as they come.
 
 const KEY = "radllama-key";
+let me = { can_sign_in: false, person: null, csrf: null };
+
+// Who is signed in at this browser, if people sign in here.
+export async function whoAmI() {
+  me = await (await fetch("/v1/me")).json();
+  return me;
+}
+
+export async function signOut() {
+  await send("/sign-out", {});
+  location.reload();
+}
 
 export async function send(path, body, method = body === undefined ? "GET" : "POST") {
   const answer = await ask(path, body, method);
@@ -34,6 +46,7 @@ async function ask(path, body, method, signal) {
     const headers = { "Content-Type": "application/json" };
     const key = sessionStorage.getItem(KEY);
     if (key) headers.Authorization = `Bearer ${key}`;
+    else if (me.csrf) headers["X-CSRF-Token"] = me.csrf;
     let answer;
     try {
       answer = await fetch(path, { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) });
@@ -43,6 +56,8 @@ async function ask(path, body, method, signal) {
     }
     if (answer.ok) return answer;
     if (answer.status === 401) {
+      // A session that has ended takes nothing along: what is on the page stays until the link is followed.
+      if (me.can_sign_in && !key) throw new Error("Sign in first: the link stands above.");
       await askForKey();
       continue;
     }

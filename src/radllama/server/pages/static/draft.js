@@ -1,6 +1,6 @@
 // The page that a radiologist drafts at.
 
-import { say, send, stream } from "./api.js";
+import { say, send, signOut, stream, whoAmI } from "./api.js";
 import { show } from "./spans.js";
 
 const $ = (id) => document.getElementById(id);
@@ -11,8 +11,10 @@ let choice = 0; // which of its drafts: 0, or an alternative
 let decided = false;
 let since = 0; // when the draft could be read, for how long the verdict took
 let asking = null;
+let person = null; // who is signed in; else a name is given
 let turns = []; // of the conversation with a chat model: its drafts, and what was said to them
 
+$("sign-out").addEventListener("click", () => signOut().catch((error) => say(error.message)));
 $("person").value = localStorage.getItem("radllama-person") ?? "";
 $("person").addEventListener("change", () => localStorage.setItem("radllama-person", $("person").value.trim()));
 $("ask").addEventListener("submit", (event) => { event.preventDefault(); draft(); });
@@ -30,6 +32,12 @@ start();
 
 async function start() {
   try {
+    const me = await whoAmI();
+    person = me.person;
+    $("name-part").hidden = me.can_sign_in;
+    $("signed-in").hidden = !person;
+    $("sign-in").hidden = !me.can_sign_in || Boolean(person);
+    $("who").textContent = person ?? "";
     const served = await send("/v1/assistant");
     able = new Set(served.abilities);
     $("model").textContent = served.model;
@@ -236,14 +244,14 @@ function reject() {
 }
 
 async function decide(verdict) {
-  const person = $("person").value.trim();
-  if (!person) {
+  const named = person ?? $("person").value.trim();
+  if (!named) {
     say("Give your name first: a verdict is a person's act.");
     return $("person").focus();
   }
   const seconds = (performance.now() - since) / 1000;
   try {
-    const kept = await send(`/v1/impressions/${current.id}/verdict`, { ...verdict, person, choice, seconds });
+    const kept = await send(`/v1/impressions/${current.id}/verdict`, { ...verdict, person: named, choice, seconds });
     decided = true;
     for (const id of ["accept", "edit", "reject"]) $(id).disabled = true;
     $("follow").hidden = true;

@@ -1,6 +1,6 @@
 // How drafts fare, day by day: four small charts, and the numbers below them.
 
-import { say, send } from "./api.js";
+import { say, send, whoAmI } from "./api.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const [WIDTH, HEIGHT, LEFT, BOTTOM] = [320, 130, 34, 18];
@@ -17,6 +17,7 @@ start();
 
 async function start() {
   try {
+    await whoAmI();
     const [{ days }, served] = await Promise.all([send("/v1/feedback/drift?days=90"), send("/v1/assistant")]);
     document.getElementById("model").textContent = served.model;
     if (!days.length) say("Nothing was drafted in this time.");
