@@ -65,7 +65,13 @@ class IdentityProvider(ThreadingHTTPServer):
         if form["redirect_uri"] != begun["redirect_uri"]:
             return 400, {"error": "invalid_grant"}
         now = int(time.time())
-        claims = {"iss": self.issuer, "aud": "radllama", "sub": "42", "name": "Dr. Ada", "nonce": begun["nonce"]}
+        claims: dict[str, Any] = {
+            "iss": self.issuer,
+            "aud": "radllama",
+            "sub": "42",
+            "name": "Dr. Ada",
+            "nonce": begun["nonce"],
+        }
         claims |= {"iat": now, "exp": now + 300, **self.claims}
         header = {"alg": self.algorithm, "kid": self.key.kid}
         token = jwt.encode(header, claims, self.key, algorithms=[self.algorithm])

@@ -90,12 +90,12 @@ _PROGRAM = "from radllama.cli import main\nif __name__ == '__main__':\n    main(
 class Served:
     """A `radllama serve` that is running, or has ended."""
 
-    def __init__(self, home: Path, *arguments: str) -> None:
+    def __init__(self, home: Path, *arguments: str, **environment: str) -> None:
         self.home = home
         self.told = home / "stderr"
         program = home / "main.py"
         program.write_text(_PROGRAM)
-        environment = {**os.environ, "RADLLAMA_HOME": str(home), "HF_HUB_OFFLINE": "1"}
+        environment = {**os.environ, "RADLLAMA_HOME": str(home), "HF_HUB_OFFLINE": "1", **environment}
         with self.told.open("a") as stderr:
             self.process = subprocess.Popen(
                 [sys.executable, program, "serve", "--port", "0", *arguments],
@@ -133,6 +133,13 @@ class Served:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(60)
 
+    def close(self) -> None:
+        """Kill it if it still runs."""
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
 
 def until(true: Callable[[], bool]) -> None:
     for _ in range(18_000):
@@ -162,7 +169,4 @@ def serve(home: Path, served_model: Path) -> Iterator[Callable[..., Served]]:
 
     yield start
     for one in started:
-        one.process.kill()
-        one.process.wait()
-        assert one.process.stdout is not None
-        one.process.stdout.close()
+        one.close()

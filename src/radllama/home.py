@@ -7,6 +7,7 @@ from pathlib import Path
 
 from radllama.errors import InputError
 
+SECRET_VARIABLE = "RADLLAMA_SECRET"  # for replicas on several machines: the same in each one's environment
 _SECRET_FILE = "secret.key"
 _SECRET_BYTES = 32
 
@@ -25,11 +26,13 @@ def find_home() -> Path:
 
 
 def load_secret(home: Path) -> bytes:
-    """The machine's secret (32 bytes), made at first use; it never leaves `home`.
+    """The secret (32 bytes) of this machine, made at first use in `home`; or the one in the environment, for replicas.
 
     Of two processes that make it at once, both get the one that is kept. Raises InputError when the file is broken:
     a new one would disown every audit entry written under it.
     """
+    if given := os.environ.get(SECRET_VARIABLE, "").strip():
+        return _parse_secret(given, SECRET_VARIABLE, "make one with `openssl rand -hex 32`")
     path = home / _SECRET_FILE
     if not path.exists():
         aside = home / f".{_SECRET_FILE}.{os.getpid()}.{secrets.token_hex(4)}"
@@ -43,10 +46,14 @@ def load_secret(home: Path) -> bytes:
                 os.link(aside, path)  # unlike a rename, it leaves a file that another process put there first
         finally:
             aside.unlink()
+    return _parse_secret(path.read_bytes().decode("ascii", "replace"), path, "restore it from the backup")
+
+
+def _parse_secret(text: str, where: str | Path, todo: str) -> bytes:
     try:
-        secret = bytes.fromhex(path.read_text(encoding="ascii"))
+        secret = bytes.fromhex(text)
     except ValueError:
         secret = b""
     if len(secret) != _SECRET_BYTES:
-        raise InputError(f"{path}: not a secret of {_SECRET_BYTES} bytes in hexadecimal; restore it from the backup")
+        raise InputError(f"{where}: not a secret of {_SECRET_BYTES} bytes in hexadecimal; {todo}")
     return secret

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from radllama.console import note
 from radllama.errors import InputError
 from radllama.files import read_json, write_json
-from radllama.home import load_secret
+from radllama.home import SECRET_VARIABLE, load_secret
 from radllama.store.store import Store
 from radllama.store.tables import Table, now
 
@@ -91,6 +91,18 @@ class AuditLog:
                 self._move_anchor(last)
             except OSError as error:  # what was logged stands; to call it failed would have it logged twice
                 note(f"the audit log's anchor cannot be written: {error}")
+
+    def check_secret(self) -> None:
+        """Raise InputError when the log was written under another secret: entries of ours would break its chain."""
+        with self._store.read() as session:
+            newest = list(session.scalars(select(AuditEntry).order_by(AuditEntry.number.desc()).limit(2)))
+        if newest and not hmac.compare_digest(
+            newest[0].mac, self._mac(newest[0], newest[1].mac if len(newest) > 1 else _START)
+        ):
+            raise InputError(
+                "audit log: its last entry was altered, or was written under another secret; servers on one database "
+                f"share one secret.key, or one {SECRET_VARIABLE} in their environment"
+            )
 
     def verify(self) -> int:
         """Check every entry and the end; returns how many there are. Raises InputError that names the first break."""

@@ -70,6 +70,7 @@ def serve(settings: Settings) -> None:
         exposure.check(has_keys or settings.openid is not None)
         people = settings.openid.load() if settings.openid else None
         audit = AuditLog(store, home)
+        audit.check_secret()
         pool = Pool(_choose_load(settings), settings.workers)
         log = open_log()
         app = create_app(pool, store, audit, settings.limits, settings.limit, exposure.names, log, people)
