@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -47,6 +48,7 @@ class Running:
     pool: Pool
     batcher: Batcher
     log: io.StringIO
+    mllp_port: int = 0
 
     def key(self, name: str, *scopes: str) -> dict[str, str]:
         """The headers of a new key."""
@@ -61,12 +63,20 @@ class Running:
 
 @contextmanager
 def running(
-    home: Path, spec: Spec = OBEYING, limit: str = "100000/minute", people: People | None = None, **limits: Any
+    home: Path,
+    spec: Spec = OBEYING,
+    limit: str = "100000/minute",
+    people: People | None = None,
+    mllp_tls: ssl.SSLContext | None = None,
+    **limits: Any,
 ) -> Iterator[Running]:
     """Serve from here on, with a SQLite store in `home`."""
     store = open_store(None, home)
     audit, pool, told = AuditLog(store, home), Pool(spec), io.StringIO()
-    app = create_app(pool, store, audit, Limits(**limits), limit, log=open_log(told), people=people)
+    hl7 = socket.create_server(("127.0.0.1", 0))
+    app = create_app(
+        pool, store, audit, Limits(**limits), limit, log=open_log(told), people=people, mllp=(hl7, mllp_tls)
+    )
     listening = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     server = uvicorn.Server(Exposure().configure(app))
@@ -76,11 +86,12 @@ def running(
         with httpx.Client(base_url=url, timeout=60) as client:
             # The socket listens already: this waits until the model is loaded.
             assert client.get("/healthz").status_code == 200
-            yield Running(url, client, store, audit, pool, app.state.service.batcher, told)
+            yield Running(url, client, store, audit, pool, app.state.service.batcher, told, hl7.getsockname()[1])
     finally:
         server.should_exit = True
         thread.join()
         listening.close()
+        hl7.close()
         store.close()
 
 

@@ -34,7 +34,7 @@ LAYERS = [
     "clinical.checks store store.tables store.migrations store.migrations.versions "
     "store.migrations.versions.r0001_keys_and_audit store.migrations.versions.r0002_feedback "
     "store.migrations.versions.r0003_web_sessions store.migrations.versions.r0004_review "
-    "store.migrations.versions.r0005_draft_settings server review "
+    "store.migrations.versions.r0005_draft_settings store.migrations.versions.r0006_messages server review "
     "review.agreement review.analysis web web.trace web.errors web.pages",
     "files recipe evaluation.metrics reports.archive reports.fetch engines drafting.batches reports.sections "
     "training.sharding "
@@ -87,7 +87,7 @@ LAYERS = [
     "cli.library",
     "reports.parts",
     "reports.hl7 reports.fhir reports.dicom",
-    "interfaces.dicom_sr",
+    "interfaces.dicom_sr interfaces.hl7_answers interfaces.fhir_answers",
     "reports drafting.load evaluation.evaluate",
     "training.products training.lora training.processes evaluation.sources",
     "training.attention",
@@ -98,7 +98,7 @@ LAYERS = [
     "dataset.build",
     "training.train training.plan",
     "clinical.links drafting.style server.jobs server.stops server.limiter server.schemas server.openid "
-    "server.feedback",
+    "server.feedback server.messages",
     "server.worker server.openai_schemas server.recorder server.impressions server.way",
     "server.assistant server.chat",
     "server.endpoint",
@@ -115,6 +115,7 @@ LAYERS = [
     "server.sse",
     "server.api",
     "server.feedback_api server.openai_api server.pages",
+    "server.mllp server.fhir server.mllp_exposure",
     "server.app",
     "doctor.served doctor.resume",
     "doctor.subject",
@@ -124,6 +125,7 @@ LAYERS = [
     "server.serve",
     "cli.rivals",
     "cli.serve",
+    "cli.unread",
     "cli.data cli.train cli.draft cli.evaluate cli.label cli.feedback cli.check cli.review cli.review_analysis",
     "cli",
 ]

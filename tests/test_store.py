@@ -14,13 +14,20 @@ from sqlalchemy.exc import OperationalError
 import radllama.store.migrate as migrate_module
 from radllama.errors import InputError
 from radllama.review import tables
-from radllama.server import audit, feedback, keys
+from radllama.server import audit, feedback, keys, messages
 from radllama.store.migrate import VERSION_TABLE, migrate
 from radllama.store.store import Store, open_store
 from radllama.store.tables import Table, UtcTime, now
 from radllama.web import sessions
 
-FEATURES = (audit, feedback, keys, sessions, tables)  # their tables are in Table.metadata once they are imported
+FEATURES = (
+    audit,
+    feedback,
+    keys,
+    messages,
+    sessions,
+    tables,
+)  # their tables are in Table.metadata once they are imported
 
 
 @pytest.fixture

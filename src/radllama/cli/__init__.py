@@ -19,6 +19,7 @@ from radllama.cli.review import review_app
 from radllama.cli.review_analysis import analyse, power
 from radllama.cli.serve import audit_app, keys_app, serve
 from radllama.cli.train import train
+from radllama.cli.unread import unread_app
 from radllama.console import note
 from radllama.errors import InputError
 
@@ -36,6 +37,7 @@ app.add_typer(dicom_app, name="dicom")
 app.add_typer(keys_app, name="keys")
 app.add_typer(audit_app, name="audit")
 app.add_typer(feedback_app, name="feedback")
+app.add_typer(unread_app, name="unread")
 app.add_typer(review_app, name="review")
 review_app.command()(analyse)
 review_app.command()(power)

@@ -38,12 +38,20 @@ def feedback_purge(
     with opened(database) as (_, audit):
         from radllama.server.audit import Event
         from radllama.server.feedback import remove_before
+        from radllama.server.messages import remove_messages
 
         moment = before.replace(tzinfo=timezone.utc)
         with audit.transaction() as (session, log):
             removed = remove_before(session, moment)
-            log(Event("feedback.purge", "cli", facts={"before": f"{moment:%Y-%m-%d}", "removed": removed}))
-    print(f"{removed} drafts removed")
+            unread = remove_messages(session, moment)
+            log(
+                Event(
+                    "feedback.purge",
+                    "cli",
+                    facts={"before": f"{moment:%Y-%m-%d}", "removed": removed, "unread": unread},
+                )
+            )
+    print(f"{removed} drafts removed" + (f", and {unread} messages that could not be read" if unread else ""))
 
 
 def _utc(day: datetime | None) -> datetime | None:

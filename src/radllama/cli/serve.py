@@ -79,6 +79,12 @@ def serve(
     plain_http: Annotated[
         bool, typer.Option("--plain-http", help="Let findings cross the network in the clear.")
     ] = False,
+    mllp: Annotated[
+        str | None, typer.Option(metavar="[HOST:]PORT", help="Listen for HL7 v2 messages too, on this machine alone.")
+    ] = None,
+    mllp_clients: Annotated[
+        Path | None, typer.Option(help="The certificates (PEM) that senders of HL7 beyond this machine are signed by.")
+    ] = None,
 ) -> None:
     """Serve drafting inside the hospital: the API and, with it, who did what."""
     need_extra()
@@ -99,6 +105,9 @@ def serve(
         host, port, tls_cert, tls_key, tuple(proxy or ()), plain_http, tuple(name.lower() for name in allow_host or ())
     )
     limits = Limits(queue=queue, deadline_s=deadline_s)
+    from radllama.server.mllp_exposure import MllpExposure, parse_mllp
+
+    listener = MllpExposure(*parse_mllp(mllp), tls_cert, tls_key, mllp_clients, plain_http) if mllp else None
     run_server(
         Settings(
             model,
@@ -113,6 +122,7 @@ def serve(
             limit=limit,
             limits=limits,
             exposure=exposure,
+            mllp=listener,
         )
     )
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from radllama.reports.headings import HEADINGS
-from radllama.reports.sections import NEITHER, NO_HEADINGS, Sections, parse_sections
+from radllama.reports.sections import NO_HEADINGS, Sections, parse_sections
 from radllama.text import normalise
 
 NO_TEXT = "no text"
@@ -63,6 +63,6 @@ def join_parts(parts: Sequence[Part]) -> Sections:
 def join_dictated(parts: Sequence[Part]) -> Sections:
     """Like `join_parts`, of a report that wants a draft: a text without any heading is its findings."""
     sections = join_parts(parts)
-    if sections.problem in (NO_HEADINGS, NEITHER) and not any(part.section for part in parts):
+    if sections.problem == NO_HEADINGS and not any(part.section for part in parts):
         return Sections(findings="\n".join(part.text for part in parts if part.text.strip()))
     return sections

@@ -1,18 +1,22 @@
 """The web app, of collaborators that are passed in; nothing is loaded when this is imported."""
 
+import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from typing import Any
 
 from fastapi import FastAPI
 
 import radllama
-from radllama.server import api, feedback_api, openai_api
+from radllama.server import api, feedback_api, fhir, openai_api
 from radllama.server import people as people_api
 from radllama.server.audit import AuditLog, Event
 from radllama.server.batcher import Batcher, Limits
 from radllama.server.limiter import Limiter
 from radllama.server.metrics import Metrics
+from radllama.server.mllp import MllpServer
 from radllama.server.pages import add_pages
 from radllama.server.pool import Pool
 from radllama.server.recorder import Recorder
@@ -33,11 +37,12 @@ def create_app(
     hosts: frozenset[str] | None = LOOPBACK,
     log: Any = None,
     people: People | None = None,
+    mllp: tuple[socket.socket, ssl.SSLContext | None] | None = None,
 ) -> FastAPI:
     """The assistant as an ASGI app. It starts `pool` with itself and ends it, after what was taken on is done.
 
     `limit` is what a key may ask for, `hosts` the names this server answers to (None: any), `people` where people sign
-    in (None: they give their names themselves).
+    in (None: they give their names themselves), `mllp` a bound socket for HL7 messages and what encrypts it.
     """
     batcher = Batcher(pool, limits)
     service = Service(batcher, store, Recorder(audit), Limiter(limit), Metrics(batcher), log or open_log(), people)
@@ -48,9 +53,13 @@ def create_app(
         facts = {"model": info.name, "prompt": info.prompt, "weights_sha256": info.weights_sha256}
         await service.recorder.record(Event("serve.start", "server", facts=facts))
         service.log.info("ready", **facts, workers=len(pool.workers))
+        hl7 = MllpServer(app)
+        if mllp:
+            await hl7.start(*mllp)
         try:
             yield
         finally:
+            await hl7.close()
             await batcher.drain(DRAIN_S)
             await pool.close()
             await service.recorder.record(Event("serve.stop", "server"))
@@ -65,6 +74,8 @@ def create_app(
     app.include_router(feedback_api.router)
     app.include_router(openai_api.router)
     app.include_router(people_api.router)
+    if find_spec("fhir"):  # the extra "interfaces"
+        app.include_router(fhir.router)
     add_pages(app)
     app.add_middleware(Gate, hosts=hosts)
     app.add_middleware(Watch, log=service.log, measure=service.metrics.measure)

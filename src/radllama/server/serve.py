@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from radllama.server.audit import AuditLog
 from radllama.server.batcher import Limits
 from radllama.server.endpoint import Elsewhere, connect_assistant
 from radllama.server.keys import list_keys
+from radllama.server.mllp_exposure import MllpExposure
 from radllama.server.openid import SECRET_VARIABLE, Provider
 from radllama.server.pool import Pool, Spec
 from radllama.server.service import People
@@ -58,6 +60,7 @@ class Settings:
     limit: str = "600/minute"
     limits: Limits = field(default_factory=Limits)
     exposure: Exposure = field(default_factory=Exposure)
+    mllp: MllpExposure | None = None
 
 
 def serve(settings: Settings) -> None:
@@ -73,10 +76,15 @@ def serve(settings: Settings) -> None:
         audit.check_secret()
         pool = Pool(_choose_load(settings), settings.workers)
         log = open_log()
-        app = create_app(pool, store, audit, settings.limits, settings.limit, exposure.names, log, people)
-        with exposure.listen() as listening:
+        with ExitStack() as opened:
+            listening = opened.enter_context(exposure.listen())
             exposure = replace(exposure, port=listening.getsockname()[1])  # port 0 is any that is free
-            asyncio.run(_run(pool, app, exposure, listening, log, exposure.told(has_keys, people is not None)))
+            told, mllp = exposure.told(has_keys, people is not None), None
+            if settings.mllp:
+                mllp = (opened.enter_context(settings.mllp.listen()), settings.mllp.tls())
+                told += f", and listens for HL7 at {settings.mllp.host}:{mllp[0].getsockname()[1]}"
+            app = create_app(pool, store, audit, settings.limits, settings.limit, exposure.names, log, people, mllp)
+            asyncio.run(_run(pool, app, exposure, listening, log, told))
     finally:
         store.close()
 
