@@ -10,7 +10,7 @@ OPENI  ?= indiana_reports.csv
 CHEXPERT ?= chexpert_findings_labels.csv
 RUNS   ?= runs
 
-.PHONY: help setup demo test check format mini openi bench bench-startup bench-draft bench-data bench-train bench-mini bench-dev-split bench-label bench-check bench-serve clean
+.PHONY: help setup demo demo-review test check format mini openi bench bench-startup bench-draft bench-data bench-train bench-mini bench-dev-split bench-label bench-check bench-serve clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ setup: $(VENV)/.core  ## Install radllama into .venv
 
 demo: $(VENV)/.core  ## Tune and score the embedded model on the sample hospital (about 4 minutes)
 	$(BIN)/python scripts/demo.py --out demo
+
+demo-review: $(VENV)/.dev  ## A blinded study with simulated raters at the real web app, analysed (about 4 minutes)
+	$(BIN)/python scripts/demo_review.py --out demo-review $(if $(IMAGES),--images $(IMAGES))
 
 test: $(VENV)/.dev  ## Run the tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2
@@ -84,4 +87,4 @@ bench-serve: $(VENV)/.dev  ## Load the server beside `transformers serve` (about
 	$(BIN)/python bench/serve.py
 
 clean:  ## Remove the environment and everything made
-	rm -rf $(VENV) demo $(RUNS) build dist
+	rm -rf $(VENV) demo demo-review $(RUNS) build dist

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from browsers import CHROMIUM, browser  # noqa: F401  (a fixture)
 from command import Run, make_run
 from panels import QUESTIONS, SIGNED, merits, simulate
 
@@ -134,6 +135,22 @@ def test_the_page_stands_alone(out: Path) -> None:
     assert "<script" not in page and not re.findall(r"(?:src|href)=|url\(|@import", page)
     for said in ("Which differ?", "Do the raters agree?", "What is wrong with them?", "For the paper", "rater-4"):
         assert said in page
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (Debian: apt-get install chromium)")
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
+def test_the_page_is_accessible_and_fits_light_and_dark(out: Path, browser: Any, width: int, scheme: str) -> None:  # noqa: F811
+    from axe_playwright_python.sync_playwright import Axe
+
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = context.new_page()
+    page.goto((out / "review.html").as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+    result = Axe().run(page, options={"runOnly": {"type": "tag", "values": tags}, "resultTypes": ["violations"]})
+    context.close()
+    assert [(one["id"], one["nodes"][0]["html"][:120]) for one in result.response["violations"]] == []
 
 
 def test_an_analysis_gives_the_same_bytes_again(tmp_path: Path) -> None:
