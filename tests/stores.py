@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,38 @@ def find_postgres() -> Path | None:
     return max((folder for folder in found if (folder / "initdb").exists()), default=None)
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """URL of the server's `postgres` database. The server refuses to run as root: then it runs as its own user."""
+class PostgresServer:
+    """A PostgreSQL of our own. It refuses to run as root: then it runs as its own user."""
+
+    def __init__(self, binaries: Path, folder: Path, user: str | None) -> None:
+        self._binaries, self._folder = binaries, folder
+        self._options: dict[str, Any] = {"user": user, "cwd": folder, "env": {"LC_ALL": "C.UTF-8"}}
+        self.url = f"postgresql://postgres@/postgres?host={folder}"
+        subprocess.run(
+            [binaries / "initdb", "-D", folder / "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"],
+            check=True, capture_output=True, **self._options,
+        )  # fmt: skip
+        self.start()
+
+    def start(self) -> None:
+        """Start it, for the first time or again."""
+        settings = f"-c listen_addresses='' -c unix_socket_directories='{self._folder}'"
+        self._control("-l", self._folder / "log", "-w", "-o", settings, "start")
+
+    def kill(self) -> None:
+        """End it at once, as a crash would: at the next start it recovers from its log."""
+        self._control("-m", "immediate", "stop")
+
+    def _control(self, *arguments: Any) -> None:
+        subprocess.run(
+            [self._binaries / "pg_ctl", "-D", self._folder / "data", *arguments],
+            check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **self._options,
+        )  # fmt: skip
+
+
+@contextmanager
+def run_postgres() -> Iterator[PostgresServer]:
+    """A server until the block ends; skips where there is none installed."""
     binaries = find_postgres()
     if binaries is None:
         pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
@@ -36,24 +66,21 @@ def postgres() -> Iterator[str]:
         if user is None:
             pytest.skip("PostgreSQL does not run as root, and there is no user postgres or nobody")
         shutil.chown(folder, user)
-    options: dict[str, Any] = {"user": user, "cwd": folder, "env": {"LC_ALL": "C.UTF-8"}}
-    data, log = folder / "data", folder / "log"
     try:
-        subprocess.run(
-            [binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"],
-            check=True, capture_output=True, **options,
-        )  # fmt: skip
-        settings = f"-c listen_addresses='' -c unix_socket_directories='{folder}'"
-        subprocess.run(
-            [binaries / "pg_ctl", "-D", data, "-l", log, "-w", "-o", settings, "start"],
-            check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options,
-        )  # fmt: skip
+        server = PostgresServer(binaries, folder, user)
         try:
-            yield f"postgresql://postgres@/postgres?host={folder}"
+            yield server
         finally:
-            subprocess.run([binaries / "pg_ctl", "-D", data, "-m", "immediate", "stop"], capture_output=True, **options)
+            server.kill()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """URL of a server's `postgres` database."""
+    with run_postgres() as server:
+        yield server.url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
