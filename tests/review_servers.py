@@ -20,6 +20,7 @@ from radllama.review.site import Site
 from radllama.review.studies import find_study
 from radllama.server.audit import AuditLog
 from radllama.server.limiter import Limiter
+from radllama.server.openid import Provider
 from radllama.store.store import Store, open_store
 from radllama.web.exposure import Exposure
 from radllama.web.logs import open_log
@@ -103,13 +104,18 @@ class Guest:
 
 @contextmanager
 def reviewing(
-    home: Path, database: str | None = None, hours: float = 12, limit: str = "100000/minute", **study: Any
+    home: Path,
+    database: str | None = None,
+    hours: float = 12,
+    limit: str = "100000/minute",
+    provider: Provider | None = None,
+    **study: Any,
 ) -> Iterator[Reviewing]:
     """Serve a study called "pilot" from here on."""
     store = open_store(database, home)
     audit, told = AuditLog(store, home), io.StringIO()
     make_study(audit, home, **study)
-    site = Site(store, audit, open_log(told), hours, Limiter(limit), Limiter(limit), Limiter(limit))
+    site = Site(store, audit, open_log(told), hours, Limiter(limit), Limiter(limit), Limiter(limit), provider)
     listening = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     server = uvicorn.Server(Exposure().configure(create_app(site)))

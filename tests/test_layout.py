@@ -110,6 +110,7 @@ LAYERS = [
     "server.people",
     "server.access review.site",
     "review.sign_in review.rating_page review.rating_api review.coordinate",
+    "review.openid_sign_in",
     "review.app review.backup",
     "review.serve",
     "server.sse",

@@ -180,6 +180,12 @@ def serve(
     host: Annotated[str, typer.Option(help="The address to listen at; 127.0.0.1 is this machine alone.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen at.")] = 8010,
     hours: Annotated[float, typer.Option(min=0.01, max=720, help="How long somebody stays signed in.")] = 12,
+    openid: Annotated[
+        str | None, typer.Option(help="The OpenID provider (its issuer's address) that people may sign in at.")
+    ] = None,
+    openid_client: Annotated[
+        str, typer.Option(help="What this server is called there; its secret, if any: RADLLAMA_OPENID_SECRET.")
+    ] = "radllama",
     tls_cert: Annotated[Path | None, typer.Option(help="The certificate chain, as PEM.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its private key, as PEM.")] = None,
     proxy: Annotated[
@@ -201,9 +207,8 @@ def serve(
     from radllama.web.exposure import Exposure
 
     names = tuple(name.lower() for name in allow_host or ())
-    run_server(
-        Settings(database, hours, Exposure(host, port, tls_cert, tls_key, tuple(proxy or ()), plain_http, names))
-    )
+    exposure = Exposure(host, port, tls_cert, tls_key, tuple(proxy or ()), plain_http, names)
+    run_server(Settings(database, hours, openid, openid_client, exposure))
 
 
 @review_app.command("backup")

@@ -7,7 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
-from radllama.review import coordinate, rating_api, rating_page, sign_in
+from radllama.review import coordinate, openid_sign_in, rating_api, rating_page, sign_in
 from radllama.review.pages import PAGES
 from radllama.review.site import SignInError, Site, check_origin, sign_in_path
 from radllama.web.errors import ApiError, add_error_handlers
@@ -22,7 +22,7 @@ def create_app(site: Site, hosts: frozenset[str] | None = LOOPBACK) -> FastAPI:
     app.state.site = site
     add_error_handlers(app)
     _add_page_errors(app)
-    for part in (sign_in, rating_page, rating_api, coordinate):
+    for part in (sign_in, openid_sign_in, rating_page, rating_api, coordinate):
         app.include_router(part.router)
     PAGES.mount(app)
     app.add_api_route("/healthz", lambda: _check(site), include_in_schema=False)

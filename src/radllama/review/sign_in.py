@@ -39,11 +39,11 @@ _WRONG = "This name and password do not belong together."
 
 
 @router.get("/login")
-def show_login(visitor: MaybeVisitor, next: str = "/") -> Response:
+def show_login(site: TheSite, visitor: MaybeVisitor, next: str = "/") -> Response:
     """Where one signs in."""
     if visitor is not None:
         return RedirectResponse(safe_path(next), 303)
-    return _login_page(safe_path(next))
+    return _login_page(site, safe_path(next))
 
 
 @router.post("/login")
@@ -52,14 +52,14 @@ def login(request: Request, site: TheSite, name: Field, password: Field, next: O
     try:
         limit_attempts(site, request, name.strip().casefold())
     except ApiError as error:
-        return _login_page(safe_path(next), name, f"{error.message.capitalize()}.", 429)
+        return _login_page(site, safe_path(next), name, f"{error.message.capitalize()}.", 429)
     with site.store.read() as session:
         account = find_account(session, name)
     if not check_password(account, password) or account is None:
         site.audit.append(Event("review.login_refused", "nobody", name.strip().casefold()))
-        return _login_page(safe_path(next), name, _WRONG, 403)
+        return _login_page(site, safe_path(next), name, _WRONG, 403)
     answer = RedirectResponse(safe_path(next), 303)
-    _sign_in(site, request, answer, account)
+    sign_in(site, request, answer, account)
     return answer
 
 
@@ -89,7 +89,7 @@ def join(request: Request, token: str, site: TheSite, visitor: TheVisitor, csrf:
         limit_attempts(site, request, visitor.account)
         with changing(site) as (session, log):
             account = session.get_one(AccountRow, visitor.account)
-            _log_joined(log, account, accept(session, token, account))
+            log_joined(log, account, accept(session, token, account))
     except (InputError, ApiError) as error:
         return _invitation_page(request, site, token, visitor, problem=str(error))
     return RedirectResponse("/", 303)
@@ -107,27 +107,30 @@ def join_anew(request: Request, token: str, site: TheSite, name: Field, password
         kept = hash_password(password)  # slow, so before the transaction
         with changing(site) as (session, log):
             account = create_account(session, name, kept)
-            _log_joined(log, account, accept(session, token, account))
+            log_joined(log, account, accept(session, token, account))
     except (InputError, ApiError) as error:
         return _invitation_page(request, site, token, None, name, str(error))
     answer = RedirectResponse("/", 303)
-    _sign_in(site, request, answer, account)
+    sign_in(site, request, answer, account)
     return answer
 
 
-def _log_joined(log: Any, account: AccountRow, member: MemberRow) -> None:
+def log_joined(log: Any, account: AccountRow, member: MemberRow) -> None:
+    """Log that somebody has joined a study."""
     log(Event("review.join", account.id, facts={"study": member.study_id, "role": member.role, "seat": member.seat}))
 
 
-def _sign_in(site: Site, request: Request, answer: Response, account: AccountRow) -> None:
+def sign_in(site: Site, request: Request, answer: Response, account: AccountRow) -> None:
+    """Open a session of an account, and give the browser its cookie with the answer."""
     with changing(site) as (session, log):
         _, token = open_session(session, APP, account.id, account.shown_name, site.hours)
         log(Event("review.login", account.id))
     set_cookie(request, answer, APP, token, site.hours)
 
 
-def _login_page(next: str, name: str = "", problem: str = "", status: int = 200) -> Response:
-    return PAGES.render("login.html.j2", status, visitor=None, next=next, typed=name, problem=problem)
+def _login_page(site: Site, next: str, name: str = "", problem: str = "", status: int = 200) -> Response:
+    values = {"next": next, "typed": name, "problem": problem, "provider": site.provider is not None}
+    return PAGES.render("login.html.j2", status, visitor=None, **values)
 
 
 def _invitation_page(
@@ -150,6 +153,7 @@ def _invitation_page(
         token=token,
         study=study,
         role=role,
+        provider=site.provider is not None,
         typed=name,
         problem=problem[:1].upper() + problem[1:] + "." if problem else "",
     )

@@ -13,6 +13,7 @@ from radllama.review.accounts import find_membership
 from radllama.review.tables import MemberRow, StudyRow
 from radllama.server.audit import AuditLog
 from radllama.server.limiter import Limiter
+from radllama.server.openid import Provider
 from radllama.store.store import Store
 from radllama.web.errors import ApiError
 from radllama.web.sessions import CSRF_HEADER, WebSession, check_csrf, find_session, read_cookie
@@ -22,7 +23,7 @@ APP = "review"
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One running review app. `hours` is how long a session lasts."""
+    """One running review app. `hours` is how long a session lasts, `provider` where people may sign in, too."""
 
     store: Store
     audit: AuditLog
@@ -32,6 +33,7 @@ class Site:
     # Signing in and invitations: by the name that is tried, and by the address it is tried from.
     attempts: Limiter = field(default_factory=lambda: Limiter("10/minute"))
     addresses: Limiter = field(default_factory=lambda: Limiter("60/minute"))
+    provider: Provider | None = None
 
 
 @dataclass(frozen=True, slots=True)
