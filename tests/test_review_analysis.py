@@ -361,6 +361,8 @@ def test_an_open_study_stays_blinded(tmp_path: Path, run: Run) -> None:
     done = run("review", "analyse", tmp_path / "export", "--out", tmp_path / "out")
     assert done.code == 2 and "still open, so it stays blinded" in done.err
     assert not (tmp_path / "out").exists()
+    done = run("review", "analyse", tmp_path, "--out", tmp_path / "out")
+    assert done.code == 2 and "no study.json in it" in done.err
 
 
 def test_a_study_in_the_database_is_analysed_when_it_is_closed_and_not_before(tmp_path: Path, run: Run) -> None:

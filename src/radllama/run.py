@@ -10,7 +10,7 @@ import radllama
 from radllama.files import read_json, write_json
 
 RUN_FILE = "run.json"
-_PACKAGES = ("torch", "transformers", "peft", "tokenizers", "rouge-score", "scikit-learn")
+_PACKAGES = ("torch", "transformers", "peft", "tokenizers", "rouge-score", "scikit-learn", "scipy", "statsmodels")
 
 
 def write_run(path: Path, command: str, settings: dict[str, Any], **facts: Any) -> None:

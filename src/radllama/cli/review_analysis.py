@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from radllama.cli.serve import Database, opened
+from radllama.cli.serve import Database, need_extra, opened
 from radllama.errors import InputError
 
 
@@ -19,14 +19,17 @@ def analyse(
     database: Database = None,
 ) -> None:
     """Say what a closed study shows: means, differences, agreement, errors, preference; and a paragraph for a paper."""
+    need_extra("review")
     from tempfile import TemporaryDirectory
 
     from radllama.review.analysis.analyse import analyse as work_out
     from radllama.review.analysis.tables import render_analysis_table
     from radllama.review.ratings import STUDY_FILE, read_export
 
-    if (Path(study) / STUDY_FILE).exists():
-        rows = read_export(Path(study))
+    exported = Path(study)
+    # A name has no slash; so a path that holds no export is told so, rather than looked up as a name.
+    if (exported / STUDY_FILE).exists() or exported.name != study:
+        rows = read_export(exported)
     else:
         with TemporaryDirectory() as folder:
             _export(study, Path(folder), database)
@@ -74,6 +77,7 @@ def power(
     seed: Annotated[int, typer.Option(help="What draws them.")] = 0,
 ) -> None:
     """Say how many reports and raters a study needs to find a difference, by simulation."""
+    need_extra("review")
     from radllama.review.power import parse_question, parse_raters, parse_spread, plan_study, read_pilot, render_plan
     from radllama.review.ratings import read_export
 

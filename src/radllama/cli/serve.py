@@ -197,6 +197,8 @@ def opened(database: str | None) -> Iterator[tuple["Store", "AuditLog"]]:
 
 def need_extra(extra: str = "serve") -> None:
     """Raise InputError, with what to install, where the libraries of a web app are not there."""
-    needed = ["fastapi", "sqlalchemy", "alembic", "structlog", *(["argon2", "python_multipart"] * (extra == "review"))]
+    needed = ["fastapi", "sqlalchemy", "alembic", "structlog"]
+    if extra == "review":
+        needed += ["argon2", "python_multipart", "statsmodels"]
     if absent := [name for name in needed if not find_spec(name)]:
         raise InputError(f"{absent[0]} is not installed; this needs pip install 'radllama[{extra}]'")
