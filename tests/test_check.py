@@ -94,6 +94,19 @@ def test_flags_come_in_the_order_of_their_kinds() -> None:
     assert len(set(found)) >= 6
 
 
+BOTH_SIDES = "Small left pleural effusion. Right lower lobe consolidation."
+
+
+@pytest.mark.parametrize("draft", ["Left effusion with airspace disease.", "Left effusion and mild airspace disease."])
+def test_a_finding_that_shares_anothers_side_does_not_stand_for_one_on_the_other(draft: str) -> None:
+    assert only(BOTH_SIDES, draft).kind == "omitted"
+
+
+@pytest.mark.parametrize("draft", ["Left effusion with right airspace disease.", "Left effusion. Airspace disease."])
+def test_a_finding_of_no_shared_side_stands_for_it(draft: str) -> None:
+    assert kinds(BOTH_SIDES, draft) == []
+
+
 def test_what_is_denied_is_not_told_again_as_left_out() -> None:
     assert kinds(EFFUSION, "No pleural effusion.") == ["negation"]
 
