@@ -16,6 +16,7 @@ from radllama.errors import InputError
 from radllama.files import hash_file
 from radllama.model import load_base, save_model
 from radllama.prompt import make_prompt
+from radllama.selection import Selection
 from radllama.server.assistant import Assistant, load_assistant
 from radllama.server.jobs import IMPOSSIBLE, CompletionJob, Failure, ImpressionJob, Job, Result
 
@@ -238,3 +239,32 @@ def test_what_a_worker_loads_says_what_it_is(folder: Path, drafter: Drafter) -> 
 def test_a_model_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
         load_assistant(str(tmp_path / "none"))
+
+
+# What the prompt tells by itself
+
+
+@pytest.fixture(scope="module")
+def telling(drafter: Drafter) -> Assistant:
+    prompt = make_prompt("plain", selection=Selection({"topic Pleural Effusion": 9.0}, bias=-1.0, least=0.5))
+    return Assistant(Drafter(drafter.engine, prompt, "telling@1"))
+
+
+def test_what_is_told_begins_every_draft_as_it_is_written_and_as_it_ends(telling: Assistant) -> None:
+    watching = Watching(reading=[0])
+    [alone] = run(telling, impression(), channel=watching)
+    assert alone.choices[0].text.startswith("Small left pleural effusion.")
+    assert "".join(watching.pieces[0]) == alone.choices[0].text
+    assert watching.pieces[0][0] == "Small left pleural effusion."
+    both = run(telling, impression(n=3), impression("The lungs are clear."))
+    assert all(choice.text.startswith("Small left pleural effusion.") for choice in both[0].choices)
+    assert both[0].choices[0].text == alone.choices[0].text
+    assert not both[1].choices[0].text.startswith("Small left")
+
+
+def test_what_is_told_is_not_counted_as_written(telling: Assistant) -> None:
+    long = "Small left pleural effusion with adjacent atelectasis in the left lower lobe."
+    reasons = {
+        run(telling, impression(long), channel=Watching(reading))[0].choices[0].finish_reason for reading in ([], [0])
+    }
+    assert len(reasons) == 1

@@ -1,4 +1,5 @@
 import random
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,36 +79,29 @@ def test_a_task_that_does_not_fit_gives_way_to_a_plain_report(reports: list[Repo
     assert len(lengths) == 6 * len(kept)
 
 
-# Sentences set apart
+# Sentences told
 
 NEVER = Selection({}, bias=-9.0, least=0.5)
-EFFUSION = Report("1", None, "Small left effusion. Clear lungs.", "Small left effusion.")
-APART = "findings: Clear lungs.\nconclude: Small left effusion.\nimpression:"
-NOT_APART = "findings: Small left effusion. Clear lungs.\nconclude: none\nimpression:"
+EFFUSION = Report("1", None, "Small left effusion. Clear lungs.", "Small left effusion. No pneumothorax.")
+TOLD = "findings: Clear lungs.\nimpression: Small left effusion.| No pneumothorax."
+NOT_TOLD = "findings: Small left effusion. Clear lungs.\nimpression:| Small left effusion. No pneumothorax."
 
 
-def prompts(tokenizer: Any, misplaced: float, signed: bool, count: int = 1) -> list[str]:
-    encoder = Encoder(make_prompt("plain", selection=NEVER), tokenizer, 200, misplaced)
+def encoded(tokenizer: Any, mistold: float, signed: bool, count: int = 1) -> list[str]:
+    encoder = Encoder(make_prompt("plain", selection=NEVER), tokenizer, 200, mistold)
     found = [encoder.encode(EFFUSION, signed, random.Random(seed)) for seed in range(count)]
-    return [tokenizer.decode(one.prompt_ids, skip_special_tokens=True) for one in found if one]
+    decode = partial(tokenizer.decode, skip_special_tokens=True)
+    return [f"{decode(one.prompt_ids)}|{decode(one.completion_ids)}" for one in found if one]
 
 
-def test_a_signed_report_sets_apart_what_its_impression_takes_up(tokenizer: Any) -> None:
-    assert prompts(tokenizer, 0.0, signed=True) == [APART]
+def test_of_a_signed_report_what_its_impression_takes_up_is_told_and_the_rest_is_learned(tokenizer: Any) -> None:
+    assert encoded(tokenizer, 0.0, signed=True) == [TOLD]
 
 
-def test_a_report_to_be_drafted_sets_apart_what_the_prompt_chooses(tokenizer: Any) -> None:
-    assert prompts(tokenizer, 1.0, signed=False) == [NOT_APART]
+def test_of_a_report_to_be_drafted_what_the_prompt_chooses_is_told(tokenizer: Any) -> None:
+    assert encoded(tokenizer, 1.0, signed=False) == [NOT_TOLD]
 
 
-def test_the_share_asked_for_is_misplaced(tokenizer: Any) -> None:
-    assert prompts(tokenizer, 1.0, signed=True) == [NOT_APART]
-    assert 10 < prompts(tokenizer, 0.3, signed=True, count=100).count(NOT_APART) < 50
-
-
-def test_copy_tasks_set_apart_what_is_to_be_copied(tokenizer: Any) -> None:
-    encoder = Encoder(make_prompt("plain", selection=NEVER), tokenizer, 200)
-    task = encoder.encode_copy_task("Clear lungs. Left effusion.", "Left effusion.")
-    assert task is not None
-    text = tokenizer.decode(task.prompt_ids, skip_special_tokens=True)
-    assert text == "findings: Clear lungs.\nconclude: Left effusion.\nabnormal:"
+def test_the_share_asked_for_is_mistold(tokenizer: Any) -> None:
+    assert encoded(tokenizer, 1.0, signed=True) == [NOT_TOLD]
+    assert 10 < encoded(tokenizer, 0.3, signed=True, count=100).count(NOT_TOLD) < 50

@@ -120,40 +120,52 @@ def test_an_end_token_that_a_tokenizer_adds_to_every_text_is_taken_off(tokenizer
     assert ids == encode_prompt(make_prompt("plain"), tokenizer, "Clear lungs.")
 
 
-# Sentences set apart
+# Sentences told
 
 SELECTION = Selection({"topic Pleural Effusion": 4.0, "topic Cardiomegaly": 4.0}, bias=-2.0, least=0.5)
-FINDINGS = "Large heart. Clear lungs.\nSmall effusion."
+FINDINGS = "There is a large heart. Clear lungs.\nSmall effusion."
 
 
-def test_what_will_be_taken_up_stands_last() -> None:
-    text = make_prompt("plain", selection=SELECTION).render(FINDINGS)
-    assert text == "findings: Clear lungs.\nconclude: Large heart. Small effusion.\nimpression:"
-
-
-def test_nothing_to_set_apart_is_said() -> None:
+def test_what_will_be_taken_up_begins_the_impression() -> None:
     prompt = make_prompt("plain", selection=SELECTION)
-    assert prompt.render("Clear lungs.") == "findings: Clear lungs.\nconclude: none\nimpression:"
-    assert prompt.render("Small effusion.") == "findings: none\nconclude: Small effusion.\nimpression:"
+    assert prompt.render(FINDINGS) == "findings: Clear lungs.\nimpression: Large heart. Small effusion."
+    assert prompt.tell(FINDINGS) == "Large heart. Small effusion."
 
 
-def test_training_can_say_what_to_set_apart() -> None:
-    text = make_prompt("plain", selection=SELECTION).render(FINDINGS, chosen=[(13, 25)])
-    assert text == "findings: Large heart. Small effusion.\nconclude: Clear lungs.\nimpression:"
+def test_where_nothing_is_told_the_prompt_is_the_plain_one() -> None:
+    prompt = make_prompt("plain", selection=SELECTION)
+    assert prompt.render("Clear lungs.") == make_prompt("plain").render("Clear lungs.")
+    assert prompt.tell("Clear lungs.") == ""
+
+
+def test_findings_that_are_all_told_are_none() -> None:
+    prompt = make_prompt("plain", selection=SELECTION)
+    assert prompt.render("Small effusion.") == "findings: none\nimpression: Small effusion."
+
+
+def test_training_says_what_is_told_and_teaches_the_rest() -> None:
+    prompt = make_prompt("plain", selection=SELECTION)
+    effusion = [(37, 52)]
+    assert prompt.render(FINDINGS, chosen=effusion).endswith("impression: Small effusion.")
+    assert prompt.render_completion("Small effusion. No acute disease.", FINDINGS, effusion) == " No acute disease."
+    assert prompt.render_completion("Small effusion.", FINDINGS, effusion) == ""
+    assert prompt.render_completion("Small effusion.", FINDINGS, []) == " Small effusion."
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
-def test_every_template_shows_what_it_sets_apart_once_and_loses_no_word(template: str) -> None:
+def test_every_template_tells_last_and_shows_every_sentence_once(template: str) -> None:
     text = make_prompt(template, indication=True, selection=SELECTION).render(FINDINGS, "Cough")
-    assert all(text.count(sentence) == 1 for sentence in ("Large heart.", "Clear lungs.", "Small effusion.", "Cough"))
-    assert text.index("Clear lungs.") < text.index("Large heart.") < text.index("Small effusion.")
+    assert all(text.lower().count(part) == 1 for part in ("large heart", "clear lungs", "small effusion", "cough"))
+    assert text.index("Clear lungs.") < text.index("Large heart.")
+    assert text.endswith("Large heart. Small effusion.")
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
-def test_training_and_drafting_set_the_same_apart(tokenizer: Any, template: str) -> None:
+def test_training_and_drafting_tell_the_same(tokenizer: Any, template: str) -> None:
     prompt = make_prompt(template, selection=SELECTION)
     example = encode_example(prompt, tokenizer, FINDINGS, "Effusion.", chosen=SELECTION.choose(FINDINGS))
     assert example.prompt_ids == encode_prompt(prompt, tokenizer, FINDINGS)
+    assert example.completion_ids == [tokenizer.eos_token_id]
 
 
 def test_the_selection_travels_with_the_model_in_a_file_of_its_own(tmp_path: Path) -> None:

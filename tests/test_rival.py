@@ -1,6 +1,8 @@
 """Rivals: every model is asked alike, with whole examples of other patients, and nothing is lost on the way."""
 
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,11 @@ from radllama.errors import InputError
 from radllama.files import read_json, read_jsonl, write_jsonl
 from radllama.library import Library
 from radllama.model import load_model
+from radllama.prompt import read_prompt, write_prompt
 from radllama.report import Report
 from radllama.rivals.load import connect_rival, load_rival
 from radllama.rivals.rival import Examples, Rival, count_facts
+from radllama.selection import Selection
 
 SHORT = Sampling(max_new_tokens=6)
 FIELDS = ["id", "findings", "reference", "draft", "model", "prompt", "seed", "finish_reason"]
@@ -288,3 +292,15 @@ def test_it_is_said_when_findings_leave_this_machine(
     assert "leave this machine, UNENCRYPTED: they are sent to 10.0.0.5:8000" in capsys.readouterr().err
     connect_rival(Endpoint("https://api.example.org/v1", "m"), cassette=tmp_path / "c", offline=True)
     assert capsys.readouterr().err == ""
+
+
+def test_what_a_models_prompt_tells_begins_its_drafts_here_too(lively_base: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(lively_base, tmp_path / "telling"))
+    selection = Selection({"topic Pleural Effusion": 9.0}, bias=-1.0, least=0.5)
+    write_prompt(replace(read_prompt(folder), selection=selection), folder)
+    findings = "Small left pleural effusion. No pneumothorax."
+    rival = load_rival(str(folder), tidying=False, device="cpu")
+    assert rival.draft(findings, sampling=SHORT).text.startswith("Small left pleural effusion. ")
+    assert (
+        rival.draft(findings, sampling=SHORT).text == load_drafter(str(folder), "cpu").draft(findings, "", SHORT).text
+    )

@@ -7,7 +7,15 @@ from departments import make_department
 
 from radllama.errors import InputError
 from radllama.report import Report
-from radllama.selection import Selection, asserting_sentences, find_taken_up, learn_selection, parse_selection
+from radllama.selection import (
+    Selection,
+    asserting_sentences,
+    find_rest,
+    find_taken_up,
+    learn_selection,
+    parse_selection,
+    tell,
+)
 
 FINDINGS = "The heart is enlarged. Calcified granuloma in the right lung. No pneumothorax. Small left effusion."
 
@@ -43,6 +51,27 @@ def test_only_sentences_that_assert_or_doubt_can_be_taken_up() -> None:
         "Calcified granuloma in the right lung.",
         "Small left effusion.",
     ]
+
+
+def test_sentences_are_told_as_an_impression_puts_them_each_once() -> None:
+    findings = "There is a small effusion. Clear. Small effusion. There is mild edema."
+    assert tell(findings, find_taken_up(findings, "Effusion. Edema.")) == "Small effusion. Mild edema."
+    assert tell(findings, []) == ""
+
+
+@pytest.mark.parametrize(
+    ("impression", "rest"),
+    [
+        ("1. Small effusion. 2. No pneumothorax.", "No pneumothorax."),
+        ("Small effusion. Follow-up in two weeks.", "Follow-up in two weeks."),
+        ("Small effusion without acute infiltrate.", "No acute infiltrate."),
+        ("Small effusion. Old granuloma.", "Old granuloma."),
+        ("Small effusion. Left rib fracture.", ""),
+        ("Small effusion.", ""),
+    ],
+)
+def test_the_rest_is_what_was_not_told_and_stands_in_the_findings(impression: str, rest: str) -> None:
+    assert find_rest(FINDINGS, impression, [asserting_sentences(FINDINGS)[-1]]) == rest
 
 
 def test_it_learns_what_is_taken_up_and_what_is_passed_over(selection: Selection) -> None:

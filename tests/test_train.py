@@ -480,24 +480,27 @@ def test_activation_checkpointing_changes_nothing(tiny_base: Path, dataset: Path
     assert all(torch.allclose(one[name], other[name], atol=1e-6) for name in one)
 
 
-# Sentences set apart
+# Sentences told
 
 
-def test_what_a_run_sets_apart_is_learned_recorded_and_drafted_with(tmp_path: Path) -> None:
+def test_what_a_run_tells_is_learned_recorded_and_drafted_with(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "reports.jsonl", (report.to_json() for report in make_department()))
     build_dataset("table", tmp_path / "reports.jsonl", tmp_path / "data", "random:0")
-    chosen = recipe(**{**SCRATCH, "prompt": {"template": "plain", "set_apart": 0.4}, "epochs": 1})
+    chosen = recipe(**{**SCRATCH, "prompt": {"template": "plain", "tell": 0.4}, "epochs": 1})
     train(chosen, tmp_path / "data", tmp_path / "run")
     prompt = load_drafter(str(tmp_path / "run")).prompt
     assert prompt.selection == learn_selection(list(read_reports(tmp_path / "data" / "train.jsonl")), 0.4)
-    assert prompt.render("Small left pleural effusion. Clear lungs.") == (
-        "findings: Clear lungs.\nconclude: Small left pleural effusion.\nimpression:"
-    )
-    [(_, line), *_] = read_jsonl(next((tmp_path / "run" / "drafts").iterdir()))
+    drafter = load_drafter(str(tmp_path / "run"))
+    effusion = "There is a small left pleural effusion. The lungs are otherwise clear."
+    assert drafter.draft(effusion).text.startswith("Small left pleural effusion.")
+    assert "".join(drafter.stream(effusion)).startswith("Small left pleural effusion.")
+    lines = [line for _, line in read_jsonl(next((tmp_path / "run" / "drafts").iterdir()))]
+    assert all(line["draft"].startswith(prompt.tell(line["findings"])) for line in lines)
+    line = lines[0]
     assert line["prompt"] == prompt.name == read_json(tmp_path / "run" / "run.json")["prompt"]
 
 
-def test_reports_that_teach_nothing_of_what_to_set_apart_are_refused(dataset: Path, tmp_path: Path) -> None:
+def test_reports_that_teach_nothing_of_what_to_tell_are_refused(dataset: Path, tmp_path: Path) -> None:
     # In these reports every sentence that asserts something is taken up.
-    with pytest.raises(InputError, match=r"prompt\.set_apart: the training reports teach nothing"):
-        train(recipe(**{**SCRATCH, "prompt": {"template": "plain", "set_apart": 0.4}}), dataset, tmp_path / "run")
+    with pytest.raises(InputError, match=r"prompt\.tell: the training reports teach nothing"):
+        train(recipe(**{**SCRATCH, "prompt": {"template": "plain", "tell": 0.4}}), dataset, tmp_path / "run")

@@ -11,7 +11,7 @@ from radllama.clinical.read import Span
 from radllama.clinical.segment import find_sentences
 from radllama.errors import InputError
 from radllama.files import read_json, write_json
-from radllama.selection import Selection, parse_selection
+from radllama.selection import Selection, find_rest, parse_selection, tell
 from radllama.text import words
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Prompt:
 
     The prompt is `before` + (the indication line) + findings + `after`; the model continues it with
     `completion` and the end token. `indication` says whether the indication, where known, is shown.
-    With a `selection` the sentences that it chooses stand last, after `apart_line`, right before the answer.
+    With a `selection` the sentences that it chooses are the beginning of the impression, and the model writes the rest.
     With a `shelf`, `before` names the place of prior reports.
     """
 
@@ -79,7 +79,6 @@ class Prompt:
     completion: str = "{impression}"
     indication_line: str = "Indication: {indication}\nFindings: "
     indication: bool = False
-    apart_line: str = "\nconclude: "
     selection: Selection | None = None
     shelf: Shelf | None = None
 
@@ -92,12 +91,13 @@ class Prompt:
     ) -> str:
         """The text that the model is given for these findings.
 
-        `chosen`, of a prompt with a selection: the sentences to set apart (`find_sentences`) in place of its own
-        choice. No word of the findings is lost. `neighbours`, the nearest first, need a shelf.
+        `chosen`, of a prompt with a selection: the sentences (`find_sentences`) that the impression begins with, in
+        place of its own choice; they do not stand among the findings then. `neighbours`, nearest first, need a shelf.
         """
         shown = self.indication and indication.strip()
         line = self.indication_line.replace("{indication}", indication.strip()) if shown else ""
-        return f"{self._begin(neighbours)}{line}{self._arrange(findings, chosen)}{self.after}"
+        others, told = self._split(findings, chosen)
+        return f"{self._begin(neighbours)}{line}{others}{self.after}{told}"
 
     def _begin(self, neighbours: Sequence[PriorReport]) -> str:
         if not self.shelf:
@@ -107,25 +107,36 @@ class Prompt:
         start, _, end = self.before.partition(_SLOT)
         return f"{start}{self.shelf.render(neighbours)}{end}"
 
-    def _arrange(self, findings: str, chosen: Sequence[Span] | None) -> str:
-        if not self.selection:
-            return findings.strip()
-        if chosen is None:
-            chosen = self.selection.choose(findings)
-        parts: tuple[list[str], list[str]] = ([], [])
-        for start, end in find_sentences(findings):
-            parts[(start, end) in chosen].append(findings[start:end])
-        others, apart = (" ".join(part) or NOTHING for part in parts)
-        return f"{others}{self.apart_line}{apart}"
-
     @property
     def beginning(self) -> str:
         """What every prompt begins with."""
         return self.before.partition(_SLOT)[0]
 
-    def render_completion(self, impression: str) -> str:
-        """The text that the model is taught to continue with."""
-        return self.completion.replace("{impression}", impression.strip())
+    def tell(self, findings: str, chosen: Sequence[Span] | None = None) -> str:
+        """The beginning of the impression that is not the model's: the chosen sentences in short, or nothing."""
+        return tell(findings, self._choose(findings, chosen))
+
+    def _choose(self, findings: str, chosen: Sequence[Span] | None) -> Sequence[Span]:
+        if not self.selection:
+            return []
+        return self.selection.choose(findings) if chosen is None else chosen
+
+    def _split(self, findings: str, chosen: Sequence[Span] | None) -> tuple[str, str]:
+        """The findings as they are shown, and what follows `after`."""
+        spans = self._choose(findings, chosen)
+        told = tell(findings, spans)
+        if not told:
+            return findings.strip(), ""
+        others = [findings[start:end] for start, end in find_sentences(findings) if (start, end) not in spans]
+        return " ".join(others) or NOTHING, self.completion.replace("{impression}", told)
+
+    def render_completion(self, impression: str, findings: str = "", chosen: Sequence[Span] | None = None) -> str:
+        """The text that the model is taught to continue with: the impression, or what of it is not told yet."""
+        spans = self._choose(findings, chosen)
+        if not tell(findings, spans):
+            return self.completion.replace("{impression}", impression.strip())
+        rest = find_rest(findings, impression, spans)
+        return f" {rest}" if rest else ""
 
     @property
     def name(self) -> str:
@@ -147,7 +158,6 @@ TEMPLATES = {
         "context. Write a response that appropriately completes the request.\n\n"
         f"### Instruction:\n{INSTRUCTION}\n\n### Input:\n",
         after="\n\n### Response:\n",
-        apart_line="\n\n### To conclude:\n",
     ),
     # The dialogue format that Llama 2's chat models were tuned on; the tokenizer adds the <s>.
     "llama2-chat": Prompt(
@@ -156,7 +166,6 @@ TEMPLATES = {
         f"\n<</SYS>>\n\n{INSTRUCTION}.\n\n",
         after=" [/INST]",
         completion=" {impression}",
-        apart_line="\n\nTo conclude: ",
     ),
     # As few tokens as possible: for models trained on this task alone.
     "plain": Prompt(
@@ -262,9 +271,8 @@ def encode_example(
     chosen: Sequence[Span] | None = None,
 ) -> Example:
     """Prompt and completion are encoded apart, so that training sees exactly the ids that drafting sends."""
-    completion = tokenizer(prompt.render_completion(impression), add_special_tokens=False, split_special_tokens=True)[
-        "input_ids"
-    ]
+    text = prompt.render_completion(impression, findings, chosen)
+    completion = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
     return Example(
         prompt_ids=encode_prompt(prompt, tokenizer, findings, indication, chosen),
         completion_ids=[*completion, tokenizer.eos_token_id],

@@ -18,7 +18,7 @@ class PromptChoice(_Section):
 
     template: Literal["paper", "llama2-chat", "plain"] = "paper"
     indication: bool = False
-    set_apart: float | None = Field(None, gt=0, lt=1, description="sentences as likely as this to be taken up")
+    tell: float | None = Field(None, gt=0, lt=1, description="begin with sentences as likely as this to be taken up")
 
 
 class Neighbours(_Section):
@@ -66,7 +66,7 @@ class Augment(_Section):
     shuffle: float = Field(0, ge=0, le=1)
     drop: float = Field(0, ge=0, le=1)
     insert: float = Field(0, ge=0, le=1)
-    misplace: float = Field(0, ge=0, le=1, description="share of sentences set apart, or not, against the reference")
+    mistell: float = Field(0, ge=0, le=1, description="share of sentences told, or not told, against the reference")
 
 
 class Recipe(_Section):

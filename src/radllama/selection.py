@@ -7,6 +7,7 @@ the signed impression did take up, in drafting those that probably would be (Sot
 """
 
 import math
+import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,12 +17,18 @@ from typing import Any
 from radllama.clinical.checks.claims import Claim, Section, parse_section
 from radllama.clinical.checks.rules import load_rules
 from radllama.clinical.read import Span
+from radllama.clinical.segment import find_sentences
 from radllama.errors import InputError
 from radllama.report import Report
 from radllama.text import words
+from radllama.wording import shorten, strip_list_numbers
 
 _KINDS = ("finding", "organ", "device")
 _PENALTY = 0.1  # of 0.03, 0.1, 0.3 and 1 the best with 0.3, by folds, on OpenI's train part
+_DENIAL = re.compile(
+    r"\b(?:with no|without|no)\s+(?:(?:new|evidence of|any|an?)\s+)*((?:acute|active|focal|superimposed)\b.*)$",
+    re.IGNORECASE,
+)
 _RARE = 5  # a word in fewer sentences than this is not weighed
 
 
@@ -56,6 +63,35 @@ def find_taken_up(findings: str, impression: str) -> list[Span]:
         for span, claims in _asserting(parse_section(findings)).items()
         if any(not told.isdisjoint(_names_of(claim.topic)) for claim in claims)
     ]
+
+
+def tell(findings: str, spans: Sequence[Span]) -> str:
+    """The sentences at `spans` as an impression would put them, each once."""
+    shortened = (shorten(findings[start:end]) for start, end in spans)
+    return " ".join(dict.fromkeys(filter(None, shortened)))
+
+
+def find_rest(findings: str, impression: str, spans: Sequence[Span]) -> str:
+    """What an impression says beyond the findings' sentences at `spans`, and not beyond the findings.
+
+    Of its sentences those are left out that assert what is told already, or what the findings nowhere assert; what
+    such a sentence denies ("cardiomegaly without acute disease") stays.
+    """
+    sentences = _asserting(parse_section(findings))
+    told = {name for span in spans for claim in sentences.get(span, ()) for name in _names_of(claim.topic)}
+    known = {name for claims in sentences.values() for claim in claims for name in _names_of(claim.topic)} - told
+    rest = []
+    impression = strip_list_numbers(impression)
+    for start, end in find_sentences(impression):
+        sentence = impression[start:end]
+        asserted = {claim.topic for claim in parse_section(sentence).claims if claim.value}
+        if asserted <= known:
+            rest.append(sentence)
+        elif denial := _DENIAL.search(sentence):
+            said = f"No {denial[1]}"
+            if not any(claim.value for claim in parse_section(said).claims):
+                rest.append(said)
+    return " ".join(rest)
 
 
 def asserting_sentences(findings: str) -> list[Span]:

@@ -145,14 +145,16 @@ class Drafter:
     def candidates(self, findings: str, indication: str = "", sampling: Sampling | None = None) -> list[Completion]:
         """All samples or beams of one impression; the errors of `draft`."""
         sampling = sampling or Sampling()
-        return self.engine.complete([self._prompt(findings, indication, sampling)], sampling)[0]
+        asked = self._ask_one(findings, indication, sampling)
+        return [asked.finish(one) for one in self.engine.complete([asked.text], sampling)[0]]
 
     def stream(self, findings: str, indication: str = "", sampling: Sampling | None = None) -> Iterator[str]:
         """The text of `draft` in pieces as it is written; the errors of `draft`, before the first piece."""
         sampling = sampling or Sampling()
-        return self.engine.stream(self._prompt(findings, indication, sampling), sampling)
+        asked = self._ask_one(findings, indication, sampling)
+        return asked.finish_pieces(self.engine.stream(asked.text, sampling))
 
-    def _prompt(self, findings: str, indication: str, sampling: Sampling) -> str:
+    def _ask_one(self, findings: str, indication: str, sampling: Sampling) -> Asked:
         check_findings(findings, indication)
         if reason := self.vocabulary.why_abstain(findings):
             raise InputError(f"{REFUSALS[reason]}; pass the findings section of a report, as it was dictated")
@@ -162,7 +164,7 @@ class Drafter:
                 f"the findings take {asked.tokens} tokens; with {sampling.max_new_tokens} for the draft the model's "
                 f"context of {self.engine.context_tokens} is exceeded; shorten them (nothing is ever cut)"
             )
-        return asked.text
+        return asked
 
     def draft_batches(
         self, reports: Sequence[Report], sampling: Sampling, batch_size: int | None = None, skip: int = 0
@@ -191,7 +193,7 @@ class Drafter:
                 continue
             completed = self.engine.complete([asked[i].text for i in batch], sampling)
             yield {
-                i: self._record(reports[i], asked[i], found, sampling)
+                i: self._record(reports[i], asked[i], [asked[i].finish(one) for one in found], sampling)
                 for i, found in zip(batch, completed, strict=True)
             }
 

@@ -3,10 +3,11 @@
 Training and drafting, here or at an endpoint, ask through here: the same findings and library give the same text.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from radllama.clinical.read import Span
+from radllama.engines import Completion
 from radllama.library.library import Library, Neighbour
 from radllama.prompt import Prompt, Shelf
 from radllama.report import Report
@@ -16,12 +17,29 @@ CountTokens = Callable[[str], int]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A rendered prompt, its length in tokens, the prior reports in it, nearest first, and how many did not fit."""
+    """A rendered prompt, its length in tokens, the prior reports in it, nearest first, and how many did not fit.
+
+    `told`: how the impression begins, before the model's first word (see `Prompt.tell`).
+    """
 
     text: str
     tokens: int
     shown: tuple[Neighbour, ...] = ()
     left_out: int = 0
+    told: str = ""
+
+    def finish(self, written: Completion) -> Completion:
+        """The whole impression: what was told, and what the model wrote after it."""
+        return replace(written, text=f"{self.told} {written.text}".strip()) if self.told else written
+
+    def finish_pieces(self, pieces: Iterator[str]) -> Iterator[str]:
+        """The whole impression in pieces, as it is written."""
+        if self.told:
+            yield self.told
+        between = " " if self.told else ""
+        for piece in pieces:
+            yield between + piece
+            between = ""
 
 
 class Asking:
@@ -53,7 +71,7 @@ class Asking:
             text = self._prompt.render(findings, indication, chosen, shown)
             tokens = self._count(text)
             if tokens <= room or not shown:
-                return Asked(text, tokens, shown, len(near) - len(shown))
+                return Asked(text, tokens, shown, len(near) - len(shown), self._prompt.tell(findings, chosen))
             shown = shown[:-1]
 
 

@@ -48,7 +48,7 @@ def load_rival(
     layout.render_text(Question("Clear."), model.tokenizer)
     local = TransformersEngine(model.network, model.tokenizer, layout.encode)
     render = partial(layout.render_text, tokenizer=model.tokenizer)
-    asking = Asking(local, render, model.name, layout.name, layout.prompt is not None)
+    asking = Asking(local, render, model.name, layout.name, layout.prompt is not None, layout.tell)
     return Rival(asking, _choose_examples(examples, layout, local.count_tokens), tidying)
 
 
@@ -61,7 +61,8 @@ def _load_converted(
     drafter = load_drafter(name, device, engine)
     prompt = (layout and layout.prompt) or drafter.prompt
     layout = Layout(prompt)
-    asking = Asking(drafter.engine, partial(render_text, prompt=prompt), drafter.name, layout.name, True)
+    render = partial(render_text, prompt=prompt)
+    asking = Asking(drafter.engine, render, drafter.name, layout.name, True, layout.tell)
     return Rival(asking, _choose_examples(examples, layout, drafter.engine.count_tokens), tidying)
 
 
@@ -86,7 +87,7 @@ def connect_rival(
         note(f"WARNING: findings leave this machine{how}: they are sent to {engine.address.host}")
     if cassette and not offline:
         note(f"{cassette}: records what is sent, findings included; keep it as you keep the reports")
-    asking = Asking(engine, layout.render, engine.model_name, layout.name, layout.prompt is not None)
+    asking = Asking(engine, layout.render, engine.model_name, layout.name, layout.prompt is not None, layout.tell)
     return Rival(asking, examples, tidying, {"request": dict(endpoint.fields)})
 
 

@@ -54,6 +54,10 @@ class Layout:
             return self.prompt.name
         return f"{CHAT}@{hashlib.sha256((_ASKED + _FINDINGS).encode()).hexdigest()[:8]}"
 
+    def tell(self, question: Question) -> str:
+        """How the impression begins before the model's first word (see `Prompt.tell`)."""
+        return self.prompt.tell(question.findings) if self.prompt else ""
+
     def render(self, question: Question) -> str | list[Message]:
         """What an endpoint is sent: messages, or a text to continue."""
         return render_messages(question) if self.prompt is None else render_text(question, self.prompt)
@@ -110,7 +114,8 @@ def render_text(question: Question, prompt: Prompt) -> str:
     if prompt.shelf:
         return prompt.render(question.findings, question.indication, neighbours=question.examples[::-1])
     blocks = [
-        prompt.render(example.findings) + prompt.render_completion(example.impression) for example in question.examples
+        prompt.render(example.findings) + prompt.render_completion(example.impression, example.findings)
+        for example in question.examples
     ]
     return "\n\n".join([*blocks, prompt.render(question.findings, question.indication)])
 

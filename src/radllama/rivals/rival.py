@@ -60,7 +60,8 @@ class RivalDraft(Draft):
 class Asking(Generic[Prompt]):
     """A model and how it is asked: `render` makes of a question what the engine takes; names are for the drafts.
 
-    `continues`: the answer goes on with a text that ends where the impression begins (see `tidy`).
+    `continues`: the answer goes on with a text that ends where the impression begins (see `tidy`), or after what
+    `tell` gives of it.
     """
 
     engine: Answers[Prompt]
@@ -68,6 +69,7 @@ class Asking(Generic[Prompt]):
     model_name: str
     layout_name: str
     continues: bool
+    tell: Callable[[Question], str] = lambda question: ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +182,7 @@ class Rival(Generic[Prompt]):
             id=report.id,
             findings=report.findings,
             reference=report.impression or None,
-            draft=tidied.text,
+            draft=f"{self._asking.tell(question)} {tidied.text}".strip(),
             model=self._asking.model_name,
             prompt=self.prompt_name,
             seed=sampling.seed,

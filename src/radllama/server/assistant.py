@@ -12,6 +12,7 @@ from radllama.drafting.voting import VotingDrafter, load_voting, plan_sampling
 from radllama.engines import Completion, Sampling
 from radllama.errors import InputError
 from radllama.library.advice import custom_advice
+from radllama.library.asking import Asked
 from radllama.model import model_folder
 from radllama.server.impressions import show_choices, show_neighbours
 from radllama.server.jobs import (
@@ -38,14 +39,13 @@ _ALTERNATIVES_TEMPERATURE = 0.7
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A job with its rendered prompt, the length of that in tokens, and how its candidates are made.
+    """A job with its rendered prompt, and how its candidates are made.
 
     `streams`: whether what the model writes first is what will be shown at the end.
     """
 
     job: Job
-    prompt: str
-    tokens: int
+    prompt: Asked
     sampling: Sampling
     streams: bool
 
@@ -89,28 +89,26 @@ class Assistant:
 
     def _ask(self, job: Job) -> _Asked | Failure:
         try:
-            prompt, tokens = self._render(job)
+            prompt = self._render(job)
         except InputError as error:
             return Failure(IMPOSSIBLE, str(error))
-        if tokens + job.max_new_tokens > self._drafter.engine.context_tokens:
+        if prompt.tokens + job.max_new_tokens > self._drafter.engine.context_tokens:
             return Failure(
                 IMPOSSIBLE,
-                f"{tokens} tokens and {job.max_new_tokens} for the draft exceed the model's context of "
+                f"{prompt.tokens} tokens and {job.max_new_tokens} for the draft exceed the model's context of "
                 f"{self._drafter.engine.context_tokens}; send less, for nothing is ever cut",
             )
         streams = isinstance(job, CompletionJob) or (job.style == "house" and not self._voting)
-        return _Asked(job, prompt, tokens, self._sampling(job), streams)
+        return _Asked(job, prompt, self._sampling(job), streams)
 
-    def _render(self, job: Job) -> tuple[str, int]:
-        """A job's prompt and its length in tokens."""
+    def _render(self, job: Job) -> Asked:
         if isinstance(job, CompletionJob) and isinstance(job.prompt, str):
-            return job.prompt, self._drafter.engine.count_tokens(job.prompt)
+            return Asked(job.prompt, self._drafter.engine.count_tokens(job.prompt))
         findings = job.findings if isinstance(job, ImpressionJob) else job.prompt[-1][1]
         if reason := self._drafter.vocabulary.why_abstain(findings) if words(findings) else NO_FINDINGS:
             raise InputError(f"no draft is made: {REFUSALS[reason]}")
         indication = job.indication if isinstance(job, ImpressionJob) else ""
-        asked = self._drafter.ask(findings, indication, job.max_new_tokens)
-        return asked.text, asked.tokens
+        return self._drafter.ask(findings, indication, job.max_new_tokens)
 
     def _sampling(self, job: Job) -> Sampling:
         """Of all candidates of an impression that is voted for, of the first of one that is not, of a completion's."""
@@ -129,8 +127,10 @@ class Assistant:
         drafted: dict[int, list[Completion]] = {}
         for sampling, members in groups.items():
             wanted = [at for at in members if channel.is_wanted(at)]
-            found = self._drafter.engine.complete([asked[at].prompt for at in wanted], sampling) if wanted else []
-            drafted |= dict(zip(wanted, found, strict=True))
+            prompts = [asked[at].prompt for at in wanted]
+            found = self._drafter.engine.complete([one.text for one in prompts], sampling) if wanted else []
+            finished = [[prompt.finish(one) for one in of] for prompt, of in zip(prompts, found, strict=True)]
+            drafted |= dict(zip(wanted, finished, strict=True))
             for at in wanted:
                 if asked[at].streams:
                     channel.piece(at, drafted[at][0].text)
@@ -141,13 +141,13 @@ class Assistant:
         ((at, one),) = asked.items()
         if not channel.wants_pieces(at) or not one.streams or one.sampling.samples > 1:
             return None
-        text, pieces = "", self._drafter.engine.stream(one.prompt, one.sampling)
-        for piece in pieces:
+        text = ""
+        for piece in one.prompt.finish_pieces(self._drafter.engine.stream(one.prompt.text, one.sampling)):
             text += piece
             channel.piece(at, piece)
             if not channel.is_wanted(at):
                 break
-        tokens = self._drafter.engine.count_tokens(text)
+        tokens = self._drafter.engine.count_tokens(text.removeprefix(one.prompt.told))
         reason = "length" if tokens >= one.job.max_new_tokens else "stop"
         return {at: [Completion(text, reason)]}
 
@@ -155,7 +155,7 @@ class Assistant:
         self, asked: _Asked, job: ImpressionJob, drafted: list[Completion], wanted: bool
     ) -> Result | Failure:
         if not wanted:
-            return Result((Choice("", "stop"),), asked.tokens, 0)
+            return Result((Choice("", "stop"),), asked.prompt.tokens, 0)
         if any(one.finish_reason == TOO_LONG for one in drafted):  # which only an endpoint finds out so late
             return Failure(IMPOSSIBLE, "what was sent exceeds the model's context; send less, for nothing is ever cut")
         if self._voting:
@@ -173,11 +173,12 @@ class Assistant:
         else:
             if job.n > 1:
                 sampling = Sampling(job.max_new_tokens, _ALTERNATIVES_TEMPERATURE, job.seed, samples=job.n - 1)
-                drafted = drafted + self._drafter.engine.complete([asked.prompt], sampling)[0]
+                found = self._drafter.engine.complete([asked.prompt.text], sampling)[0]
+                drafted = drafted + [asked.prompt.finish(one) for one in found]
             choices = show_choices(job.findings, job.style, [(one.text, one.finish_reason) for one in drafted])
             near = []
         written = sum(self._drafter.engine.count_tokens(one.text) for one in drafted)
-        return Result(choices, asked.tokens, written, neighbours=show_neighbours(near))
+        return Result(choices, asked.prompt.tokens, written, neighbours=show_neighbours(near))
 
     def _show(self, at: int, asked: _Asked, outcome: Result | Failure, channel: Channel) -> None:
         # Candidates are no draft: what streams of a vote is what was elected.
@@ -190,7 +191,7 @@ def _continuation(asked: _Asked, job: CompletionJob, drafted: list[Completion]) 
     for completion in drafted * (1 if job.temperature else job.n):  # greedy choices are all the same
         text, stopped = cut_at_stop(completion.text, job.stop)
         choices.append(Choice(text, "stop" if stopped else completion.finish_reason))
-    return Result(tuple(choices), asked.tokens, sum(completion.tokens for completion in drafted))
+    return Result(tuple(choices), asked.prompt.tokens, sum(completion.tokens for completion in drafted))
 
 
 def load_assistant(

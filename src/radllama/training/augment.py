@@ -19,6 +19,8 @@ from radllama.recipe import Augment
 from radllama.report import Report
 from radllama.text import sentences, words
 
+# The same beginning as the plain template: what one task teaches about findings serves the other.
+COPY_PROMPT = Prompt(template="copy", before="findings: ", after="\nabnormal:", completion=" {impression}")
 NOTHING_ABNORMAL = "None."
 
 _SIDE = re.compile(r"\b(left|right)(?![a-z])", re.IGNORECASE)
@@ -78,18 +80,6 @@ def make_copy_task(pool: Pool, rng: random.Random) -> tuple[str, str]:
     findings = " ".join(sentence for sentence, _ in mixed)
     answer = " ".join(sentence for sentence, wanted in mixed if wanted) or NOTHING_ABNORMAL
     return (swap_sides(findings), swap_sides(answer)) if rng.random() < 0.5 else (findings, answer)
-
-
-def copy_prompt(prompt: Prompt) -> Prompt:
-    """The prompt of copy tasks: it begins as the reports' own does, so that what one teaches serves the other."""
-    return Prompt(
-        template="copy",
-        before="findings: ",
-        after="\nabnormal:",
-        completion=" {impression}",
-        apart_line=prompt.apart_line,
-        selection=prompt.selection,
-    )
 
 
 def swap_sides(text: str) -> str:

@@ -8,14 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from radllama.clinical.read import Span
-from radllama.clinical.segment import find_sentences
 from radllama.library import Library
 from radllama.library.asking import Asking
 from radllama.prompt import Example, Prompt, encode_example, encode_text
 from radllama.recipe import Augment
 from radllama.report import Report
 from radllama.selection import asserting_sentences, find_taken_up
-from radllama.training.augment import build_pool, copy_prompt, make_copy_task, vary
+from radllama.training.augment import COPY_PROMPT, build_pool, make_copy_task, vary
 
 
 class Encoder:
@@ -26,15 +25,14 @@ class Encoder:
         prompt: Prompt,
         tokenizer: Any,
         context_tokens: int,
-        misplaced: float = 0.0,
+        mistold: float = 0.0,
         library: Library | None = None,
     ) -> None:
         """`library`: the prior reports for a prompt that shows some; what is encoded is never its own neighbour."""
         self.prompt = prompt
         self._tokenizer = tokenizer
         self._context_tokens = context_tokens
-        self._misplaced = misplaced
-        self._copy_prompt = copy_prompt(prompt)
+        self._mistold = mistold
         self._asking = Asking(prompt, library, lambda text: len(encode_text(tokenizer, text)))
         self.neighbours: Counter[str] = Counter()  # "shown" and "left_out", of all that was encoded
 
@@ -43,8 +41,8 @@ class Encoder:
     ) -> Example | None:
         """The report as an example, or None when it is too long.
 
-        Where the prompt sets sentences apart, they are those that it would choose itself, or, of a `signed` report,
-        those that its impression takes up; with an `rng`, a share of them misplaced. `bare`: without prior reports.
+        The sentences that a prompt tells by itself are those that it would choose, or, of a `signed` report, those
+        that its impression takes up; with an `rng`, for a share of them the contrary. `bare`: without prior reports.
         """
         chosen = self._find_signed(report, rng) if signed and self.prompt.selection else None
         sections = report.findings, report.impression, report.indication
@@ -58,8 +56,7 @@ class Encoder:
 
     def encode_copy_task(self, findings: str, abnormal: str) -> Example | None:
         """A copy task as an example, or None when it is too long."""
-        chosen = [(start, end) for start, end in find_sentences(findings) if findings[start:end] in abnormal]
-        return self._fit(encode_example(self._copy_prompt, self._tokenizer, findings, abnormal, chosen=chosen))
+        return self._fit(encode_example(COPY_PROMPT, self._tokenizer, findings, abnormal))
 
     def encode_all(
         self, reports: Sequence[Report], signed: bool = False
@@ -76,7 +73,7 @@ class Encoder:
             return taken_up
         # Drafting chooses wrongly now and then, and the model must bear it.
         possible = asserting_sentences(report.findings)
-        return [span for span in possible if (span in taken_up) != (rng.random() < self._misplaced)]
+        return [span for span in possible if (span in taken_up) != (rng.random() < self._mistold)]
 
     def _fit(self, example: Example) -> Example | None:
         return example if len(example) <= self._context_tokens else None
@@ -102,7 +99,7 @@ class Batches:
         """`bare`: the share of examples that show no prior reports, other ones each epoch."""
         self._reports, self._examples, self._encoder = reports, examples, encoder
         self._augment = augment
-        self._varies = any((augment.swap_sides, augment.shuffle, augment.drop, augment.insert, augment.misplace))
+        self._varies = any((augment.swap_sides, augment.shuffle, augment.drop, augment.insert, augment.mistell))
         self._pool = build_pool(reports) if self._varies or augment.copies else None
         self._batch_size, self._seed, self._bare = batch_size, seed, bare
         self._epoch_examples = len(reports) + round(augment.copies * len(reports))

@@ -165,8 +165,8 @@ def _first_batches(recipe: Recipe, data: Path | None) -> Iterator[list[Example]]
     reports = list(read_split(data, "train"))
     tokenizer = _find_tokenizer(recipe, reports)
     library = start_library(recipe, reports)
-    misplaced = recipe.augment.misplace
-    encoder = Encoder(start_prompt(recipe, reports), tokenizer, recipe.context_tokens, misplaced, library)
+    mistold = recipe.augment.mistell
+    encoder = Encoder(start_prompt(recipe, reports), tokenizer, recipe.context_tokens, mistold, library)
     reports, examples, _ = encoder.encode_all(reports, signed=True)
     if not examples:
         raise InputError(f"no training report fits context_tokens={recipe.context_tokens}; raise it")

@@ -61,13 +61,13 @@ def start_network(recipe: Recipe, reports: Sequence[Report], precision: str) -> 
 
 
 def start_prompt(recipe: Recipe, reports: Sequence[Report]) -> Prompt:
-    """The recipe's prompt; what it sets apart is learned from the training reports."""
+    """The recipe's prompt; what it tells by itself is learned from the training reports."""
     choice = recipe.prompt
-    if choice.set_apart is None:
+    if choice.tell is None:
         return make_prompt(choice.template, choice.indication, neighbours=recipe.neighbours)
-    selection = learn_selection(reports, choice.set_apart)
+    selection = learn_selection(reports, choice.tell)
     if not selection:
-        raise InputError("prompt.set_apart: the training reports teach nothing of what is taken up; leave it out")
+        raise InputError("prompt.tell: the training reports teach nothing of what is taken up; leave it out")
     return make_prompt(choice.template, choice.indication, selection, recipe.neighbours)
 
 

@@ -96,8 +96,8 @@ class _Training:
         self.precision = choose_precision(recipe.precision)
         network, self.tokenizer, self.base_fingerprint = start_network(recipe, train, self.precision)
 
-        misplaced = recipe.augment.misplace
-        encoder = Encoder(self.prompt, self.tokenizer, recipe.context_tokens, misplaced, self.library)
+        mistold = recipe.augment.mistell
+        encoder = Encoder(self.prompt, self.tokenizer, recipe.context_tokens, mistold, self.library)
         train, train_examples, self.dropped = encoder.encode_all(train, signed=True)
         self.valid_reports, self.valid_examples, dropped = encoder.encode_all(valid)
         self.dropped += dropped
