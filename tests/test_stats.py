@@ -287,3 +287,32 @@ def test_after_holm_one_family_of_twenty_where_nothing_differs_holds_a_false_dif
     wrong = np.mean([stats.holm(p_values).min() < 0.05 for p_values in families])
     assert wrong == pytest.approx(0.05, abs=0.012)
     assert (families.min(axis=1) < 0.05).mean() > 0.3  # uncorrected
+
+
+def test_runs_are_drawn_as_well_as_reports() -> None:
+    """Two runs that disagree by more than reports do: the interval spans both."""
+    runs = [means(np.full((50, 1), value)) for value in (0.2, 0.6)]
+    assert stats.pool_runs(runs).scores() == pytest.approx([0.4])
+    drawn = stats.bootstrap_runs(runs, resamples=4000)
+    assert set(np.round(drawn[:, 0], 6)) == {0.2, 0.4, 0.6}
+    assert (np.round(drawn[:, 0], 6) == 0.4).mean() == pytest.approx(0.5, abs=0.03)
+    assert stats.interval(drawn)[:, 0] == pytest.approx([0.2, 0.6])
+
+
+def test_one_run_has_the_interval_of_its_reports() -> None:
+    values = means(np.random.default_rng(0).random((30, 2)))
+    assert (stats.bootstrap_runs([values], 100, seed=3) == stats.bootstrap(values, 100, seed=3)).all()
+
+
+def test_two_systems_of_the_same_runs_are_paired_in_reports_and_seeds() -> None:
+    random = np.random.default_rng(1)
+    runs = [random.random((30, 1)) for _ in range(3)]
+    ours = stats.bootstrap_runs([means(run + 0.1) for run in runs])
+    assert ours - stats.bootstrap_runs([means(run) for run in runs]) == pytest.approx(0.1)
+
+
+def test_a_share_over_runs_leaves_out_the_reports_that_have_no_say() -> None:
+    run = Ratios(np.array([[1.0], [0.0], [0.0]]), np.array([[2.0], [2.0], [0.0]]))
+    other = Ratios(np.array([[2.0], [1.0], [0.0]]), np.array([[2.0], [2.0], [0.0]]))
+    assert stats.pool_runs([run, other]).scores() == pytest.approx([0.5])
+    assert np.isfinite(stats.bootstrap_runs([run, other])).mean() > 0.9

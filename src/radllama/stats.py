@@ -101,6 +101,25 @@ def bootstrap(values: Ratios, resamples: int = RESAMPLES, seed: int = 0) -> Arra
     return scores
 
 
+def bootstrap_runs(runs: Sequence[Ratios], resamples: int = RESAMPLES, seed: int = 0) -> Array:
+    """Mean scores over several runs of one system on the same reports: (resamples, columns).
+
+    Both are drawn anew with replacement, which runs and which reports, so that the spread is that of another set of
+    either. Of few runs it is too narrow: three draws of three runs are often the same three. Which ones are drawn
+    depends on their number and `seed` alone, so two systems with as many runs (of the same seeds) are paired in both.
+    """
+    drawn = np.stack([bootstrap(run, resamples, seed) for run in runs])  # (runs, resamples, columns)
+    picked = np.random.default_rng((seed, len(runs))).integers(len(runs), size=(len(runs), resamples))
+    chosen = np.take_along_axis(drawn, picked[:, :, None], axis=0)
+    return np.stack([mean_of_defined(chosen[:, :, at].T) for at in range(chosen.shape[2])], axis=1)
+
+
+def pool_runs(runs: Sequence[Ratios]) -> Ratios:
+    """One system's runs as one: what each report adds on average, so that its drafts of all runs stay together."""
+    numerators = np.mean([run.numerators for run in runs], axis=0)
+    return Ratios(numerators, np.mean([run.denominators for run in runs], axis=0))
+
+
 def interval(scores: Array, level: float = LEVEL) -> Array:
     """The middle `level` of bootstrap scores (resamples, columns): (2, columns), low then high.
 
