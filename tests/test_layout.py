@@ -29,7 +29,7 @@ HEAVY = {
 # Bottom to top. A module may import those of lower rows, never of its own row or a higher one.
 LAYERS = [
     "radllama errors text console stats evaluation evaluation.html training training.averaging training.optimizer "
-    "doctor doctor.outcome interfaces "
+    "doctor doctor.outcome interfaces study "
     "dataset drafting reports.headings reports.sample_grammar clinical clinical.lexicon clinical.segment "
     "clinical.checks store store.tables store.migrations store.migrations.versions "
     "store.migrations.versions.r0001_keys_and_audit store.migrations.versions.r0002_feedback "
@@ -127,7 +127,17 @@ LAYERS = [
     "cli.rivals",
     "cli.serve",
     "cli.unread",
-    "cli.data cli.train cli.draft cli.evaluate cli.label cli.feedback cli.check cli.review cli.review_analysis",
+    "study.design",
+    "study.data",
+    "study.cells",
+    "study.job",
+    "study.pool",
+    "study.run",
+    "study.observations study.plan",
+    "study.results study.tables study.plot",
+    "study.write study.page",
+    "cli.data cli.train cli.draft cli.study cli.evaluate cli.label "
+    "cli.feedback cli.check cli.review cli.review_analysis",
     "cli",
 ]
 ROW = {name: row for row, names in enumerate(LAYERS) for name in names.split()}

@@ -140,7 +140,7 @@ def read_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        raise InputError(f"{path}: " + "; ".join(_mistakes(error))) from None
+        raise InputError(f"{path}: " + "; ".join(tell_mistakes(error))) from None
 
 
 def _override(values: dict[str, Any], override: str) -> None:
@@ -156,7 +156,8 @@ def _override(values: dict[str, Any], override: str) -> None:
     values[name] = yaml.safe_load(text)
 
 
-def _mistakes(error: ValidationError) -> list[str]:
+def tell_mistakes(error: ValidationError) -> list[str]:
+    """What is wrong, a line a setting: where, what, what was found there."""
     lines = []
     for problem in error.errors(include_url=False):
         place = ".".join(str(part) for part in problem["loc"])

@@ -18,6 +18,7 @@ from radllama.cli.library import library_app
 from radllama.cli.review import review_app
 from radllama.cli.review_analysis import analyse, power
 from radllama.cli.serve import audit_app, keys_app, serve
+from radllama.cli.study import study
 from radllama.cli.train import train
 from radllama.cli.unread import unread_app
 from radllama.console import note
@@ -41,7 +42,7 @@ app.add_typer(unread_app, name="unread")
 app.add_typer(review_app, name="review")
 review_app.command()(analyse)
 review_app.command()(power)
-for verb in (train, draft, evaluate, compare, label, check, doctor, serve):
+for verb in (train, draft, evaluate, compare, study, label, check, doctor, serve):
     app.command()(verb)
 
 _INTERRUPTED = 130  # what typer exits with after a Ctrl-C

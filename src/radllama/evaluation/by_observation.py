@@ -34,7 +34,7 @@ def summarise_observations(
 
 
 def _summarise(cases: Sequence[Case], drafts: Sequence[str], seed: int, resamples: int) -> dict[str, Any]:
-    figures = [*_label_figures(cases, drafts), *_faithfulness_figures(cases, drafts)]
+    figures = [*_label_figures(cases, drafts), *faithfulness_figures(cases, drafts)]
     values = stats.Ratios(
         np.array([[above for above, _ in parts] for _, _, parts in figures], dtype=np.float64).T,
         np.array([[below for _, below in parts] for _, _, parts in figures], dtype=np.float64).T,
@@ -69,7 +69,7 @@ def _label_figures(cases: Sequence[Case], drafts: Sequence[str]) -> list[_Figure
     ]
 
 
-def _faithfulness_figures(cases: Sequence[Case], drafts: Sequence[str]) -> list[_Figure]:
+def faithfulness_figures(cases: Sequence[Case], drafts: Sequence[str]) -> list[_Figure]:
     """What is repeated and invented of each observation that some text asserts; none where no findings are known."""
     said: list[tuple[Names, Names, Names]] = []
     named: set[str] = set()

@@ -57,7 +57,7 @@ def evaluate_sources(sets: Mapping[str, Path], out: Path, scoring: Scoring = _PL
     scores = {name: evaluate(path, out / name, scoring) for name, path in sets.items()}
     home = next(iter(sets))
     measures = [*MEASURES, *(scorer.title for scorer in scoring.scorers)]
-    values = {name: _read_values(out / name / PER_REPORT_FILE, measures) for name in sets}
+    values = {name: read_values(out / name / PER_REPORT_FILE, measures) for name in sets}
     table: dict[str, Any] = {
         "home": home,
         "sets": {
@@ -125,7 +125,7 @@ def _drop(home: stats.Ratios, other: stats.Ratios, names: Sequence[str], seed: i
     return {name: {"mean": number(difference[at]), "ci95": numbers(bounds[:, at])} for at, name in enumerate(names)}
 
 
-def _read_values(per_report: Path, names: Sequence[str]) -> stats.Ratios:
+def read_values(per_report: Path, names: Sequence[str]) -> stats.Ratios:
     """What each report adds to each of the measures, from a `per_report.jsonl`: [numerator, denominator] or a value."""
     pairs = [
         [value if isinstance(value := row[name], list) else [value, 1] for name in names]
