@@ -101,9 +101,9 @@ def _panel(study: Mapping[str, Any], lines: _Lines, measure: str) -> Iterator[st
 def _labels(axis: str, across: Sequence[str], places: Sequence[float]) -> Iterator[str]:
     tilted = _is_tight(across)
     for place, level in zip(places, across, strict=True):
-        y = _FLOOR + (12 if tilted else 16)
-        turn = f'text-anchor="end" transform="rotate(-30 {place:.1f} {y})"' if tilted else 'text-anchor="middle"'
-        yield f'<text x="{place:.1f}" y="{y}" {turn}>{escape(level)}</text>'
+        below = _FLOOR + (12 if tilted else 16)
+        turn = f'text-anchor="end" transform="rotate(-30 {place:.1f} {below})"' if tilted else 'text-anchor="middle"'
+        yield f'<text x="{place:.1f}" y="{below}" {turn}>{escape(level)}</text>'
     y = _FLOOR + _below(across) - 12
     yield f'<text class="a" x="{_LEFT + _INNER / 2:.1f}" y="{y:.1f}" text-anchor="middle">{escape(axis)}</text>'
 
