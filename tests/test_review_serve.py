@@ -19,7 +19,6 @@ from servers import until
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 from stores import run_postgres
-from studies import Rater, make_study, write_material
 
 from radllama.home import find_home
 from radllama.review.answers import verify_answers
@@ -27,6 +26,7 @@ from radllama.review.ratings import read_export
 from radllama.review.tables import AnswerRow, PageRow
 from radllama.server.audit import AuditLog
 from radllama.store.store import Store, open_store
+from studies import Rater, make_study, write_material
 
 _PROGRAM = "from radllama.cli import main\nif __name__ == '__main__':\n    main()\n"
 
