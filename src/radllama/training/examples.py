@@ -2,10 +2,13 @@
 
 import math
 import random
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
+
+from tqdm import tqdm
 
 from radllama.clinical.read import Span
 from radllama.library import Library
@@ -62,7 +65,9 @@ class Encoder:
         self, reports: Sequence[Report], signed: bool = False
     ) -> tuple[list[Report], list[Example], Counter[str]]:
         """The reports that fit, their examples, and how many were dropped by reason."""
-        pairs = [(report, self.encode(report, signed)) for report in reports]
+        # Among many prior reports a look-up takes a while.
+        told = tqdm(reports, "looking up prior reports", unit="report", file=sys.stderr, disable=not self.prompt.shelf)
+        pairs = [(report, self.encode(report, signed)) for report in told]
         fitting = [(report, example) for report, example in pairs if example]
         dropped = Counter({"longer than context_tokens": len(pairs) - len(fitting)})
         return [report for report, _ in fitting], [example for _, example in fitting], +dropped
