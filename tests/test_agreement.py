@@ -222,15 +222,6 @@ def test_of_one_report_there_is_no_interval() -> None:
     assert found.value is not None and found.ci95 is None
 
 
-def test_answers_are_collected_from_rows_in_any_order() -> None:
-    rows = [("r1", "a", "ann", 3), ("r2", "b", "bob", 4), ("r1", "c", "ann", 5), ("r1", "a", "bob", 2)]
-    found = Answers.collect(rows)
-    np.testing.assert_array_equal(found.values, [[3, 2], [NONE, 4], [5, NONE]])
-    assert found.reports.tolist() == [0, 1, 0]
-    with pytest.raises(ValueError, match="twice"):
-        Answers.collect([*rows, ("r1", "a", "ann", 1)])
-
-
 def test_an_answer_off_the_scale_is_refused() -> None:
     with pytest.raises(ValueError, match="not on the scale"):
         alpha(table([[1, 6]]), range(1, 6))

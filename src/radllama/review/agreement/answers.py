@@ -7,7 +7,7 @@ together and share its difficulty.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,30 +56,6 @@ class Answers:
     def of(cls, values: Array) -> Answers:
         """Answers where each item is of a report of its own."""
         return cls(values, np.arange(len(values)))
-
-    @classmethod
-    def collect(cls, rows: Iterable[tuple[Hashable, Hashable, Hashable, float]]) -> Answers:
-        """From (report, item, rater, answer); items and raters in the order of their first answer.
-
-        Raises ValueError when a rater answers one item twice.
-        """
-        items: dict[Hashable, int] = {}
-        raters: dict[Hashable, int] = {}
-        reports: dict[Hashable, int] = {}
-        cells: dict[tuple[int, int], float] = {}
-        report_of: list[int] = []
-        for report, item, rater, answer in rows:
-            if item not in items:
-                items[item] = len(items)
-                report_of.append(reports.setdefault(report, len(reports)))
-            cell = items[item], raters.setdefault(rater, len(raters))
-            if cell in cells:
-                raise ValueError(f"rater {rater!r} answered {item!r} twice")
-            cells[cell] = answer
-        values = np.full((len(items), len(raters)), np.nan)
-        for cell, answer in cells.items():
-            values[cell] = answer
-        return cls(values, np.array(report_of, dtype=np.intp))
 
     def shared(self) -> Answers:
         """The items that two or more raters answered: one answer alone agrees with nothing."""

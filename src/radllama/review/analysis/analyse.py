@@ -10,7 +10,7 @@ import numpy as np
 from radllama import stats
 from radllama.evaluation.folder import open_folder, unwritable
 from radllama.evaluation.scores import number
-from radllama.files import write_aside, write_json
+from radllama.files import write_aside, write_json, write_jsonl
 from radllama.review.agreement.answers import Resampling
 from radllama.review.analysis.comparisons import compare_question, correct
 from radllama.review.analysis.consistency import agreement_between, agreement_within, leniency
@@ -22,7 +22,7 @@ from radllama.review.analysis.model import fit_model
 from radllama.review.analysis.page import render_analysis
 from radllama.review.analysis.preference import compare_preference, strengths
 from radllama.review.analysis.summaries import count_errors, summarise_question
-from radllama.review.analysis.tables import answers_table, drafts_table, write_csv, write_lines
+from radllama.review.analysis.tables import answers_table, drafts_table, write_csv
 from radllama.review.ratings import Export
 from radllama.run import RUN_FILE, write_run
 from radllama.stats import Array
@@ -54,7 +54,7 @@ def analyse(export: Export, out: Path, seed: int = 0, resamples: int = stats.RES
             ("comparisons", _flat(analysis["comparisons"])),
         ):
             write_csv(out / f"{name}.csv", rows)
-            write_lines(out / f"{name}.jsonl", rows)
+            write_jsonl(out / f"{name}.jsonl", rows)
         write_run(
             out / RUN_FILE,
             "review analyse",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from radllama.evaluation.tables import align
-from radllama.files import write_aside, write_jsonl
+from radllama.files import write_aside
 from radllama.review.analysis.frame import Frame
 from radllama.review.ratings import Export
 from radllama.stats import Array
@@ -63,11 +63,6 @@ def write_csv(path: Path, rows: Table) -> None:
             table = csv.DictWriter(file, rows[0], lineterminator="\n")
             table.writeheader()
             table.writerows(rows)
-
-
-def write_lines(path: Path, rows: Table) -> None:
-    """Write the same rows as JSON lines."""
-    write_jsonl(path, rows)
 
 
 def render_analysis_table(analysis: dict[str, Any]) -> str:
