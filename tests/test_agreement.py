@@ -4,7 +4,7 @@ from numpy.typing import NDArray
 
 from radllama.review.agreement.answers import NO_OVERLAP, SAME, TOO_FEW, Answers, Coefficient, Resampling
 from radllama.review.agreement.chance import Level, Weighting, alpha, gwet, kappa, kappa_of_tables, pairs, weights
-from radllama.review.agreement.icc import UNCONNECTED, icc
+from radllama.review.agreement.icc import NEGATIVE, UNCONNECTED, icc
 from radllama.stats import Array
 
 NONE = np.nan
@@ -166,6 +166,12 @@ def test_without_two_answers_to_one_draft_there_is_none(values: list[list[float]
 
 def test_one_shared_draft_makes_no_icc() -> None:
     assert icc(table([[1, 2], [3, NONE]]))[0].reason == TOO_FEW
+
+
+def test_raters_who_contradict_each_other_get_an_icc_below_0_and_no_reliable_mean() -> None:
+    one, mean, _ = icc(table([[1, 5], [5, 1], [1, 4], [4, 2]]))
+    assert one.value == -1 and one.ci95 is not None and one.ci95[0] == -1
+    assert (mean.value, mean.reason, mean.ci95_analytic) == (None, NEGATIVE, None)
 
 
 def test_two_raters_who_never_share_with_the_others_make_no_icc() -> None:

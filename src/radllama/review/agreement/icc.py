@@ -67,9 +67,11 @@ def icc(answers: Answers, resampling: Resampling | None = None) -> tuple[Coeffic
     bounds = _interval(shared.values, single.value) if there.all() and single.value is not None else None
     if bounds is not None:
         single = replace(single, ci95_analytic=bounds)
-        # Spearman and Brown's step from one rater to k holds for the bounds, too (McGraw and Wong 1996, table 7).
-        low, high = (k * bound / (1 + (k - 1) * bound) for bound in bounds)
-        averaged = replace(averaged, ci95_analytic=(float(low), float(high)))
+        # Spearman and Brown's step from one rater to k holds for the bounds, too (McGraw and Wong 1996, table 7); below
+        # -1 / (k - 1), where it turns over, there is nothing to step from.
+        if averaged.value is not None and (k - 1) * bounds[0] > -1:
+            low, high = (k * bound / (1 + (k - 1) * bound) for bound in bounds)
+            averaged = replace(averaged, ci95_analytic=(max(float(low), -1.0), float(high)))
     return single, averaged, float(k)
 
 
@@ -99,7 +101,9 @@ def _variances(sums: Array, raters: int) -> Array:
 
 
 def _ratio(part: Array, whole: Array) -> Array:
-    return np.where(whole > 1e-12, divide(part, np.maximum(whole, 0.0)), np.nan)
+    """The quotient, -1 at the least: estimates of variances can be below 0, and quotients of such have no bound."""
+    quotients: Array = np.where(whole > 1e-12, np.maximum(divide(part, np.maximum(whole, 0.0)), -1.0), np.nan)
+    return quotients
 
 
 def _interval(values: Array, coefficient: float) -> Interval | None:
@@ -123,4 +127,4 @@ def _interval(values: Array, coefficient: float) -> Interval | None:
     weight = raters * of_raters + (raters * items - raters - items) * rest
     low = items * (of_items - upper * rest) / (upper * weight + items * of_items)
     high = items * (lower * of_items - rest) / (weight + items * lower * of_items)
-    return float(low), float(high)
+    return max(float(low), -1.0), max(float(high), -1.0)
