@@ -20,12 +20,15 @@ from radllama.errors import InputError
 from radllama.files import read_json, read_jsonl, write_jsonl
 from radllama.library import Library, Neighbour
 from radllama.library.asking import Asking, fit_budget
+from radllama.library.folder import build_library
 from radllama.model import load_model
 from radllama.prompt import TEMPLATES, encode_prompt, encode_text, make_prompt, read_prompt, write_prompt
 from radllama.recipe import Augment, Neighbours
 from radllama.report import Report
 from radllama.rivals.load import connect_rival, load_rival
 from radllama.rivals.rival import Examples
+from radllama.server.assistant import load_assistant
+from radllama.server.jobs import ImpressionJob, Result, Silent
 from radllama.training.augment import swap_sides
 from radllama.training.examples import Batches, Encoder
 
@@ -330,3 +333,16 @@ def test_a_template_with_its_own_prior_reports_needs_no_shots(reader: Path, libr
         load_rival(str(reader), examples=Examples(2, library, "lib@1"), device="cpu")
     with pytest.raises(InputError, match="say how many with --shots"):
         load_rival(str(reader), "plain", Examples(0, library, "lib@1"), device="cpu")
+
+
+def test_the_server_asks_as_drafting_does(
+    reader: Path, dataset: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    library = build_library(dataset, tmp_path / "lib")
+    drafter = load_drafter(str(reader), "cpu").with_library(library)
+    for folder, expected in ((tmp_path / "lib", drafter), (None, load_drafter(str(reader), "cpu"))):
+        assistant = load_assistant(str(reader), "cpu", None, folder, 2)
+        assert ("tuned to read prior reports" in capfd.readouterr().err) is (folder is None)
+        (result,) = assistant.run([ImpressionJob(NEW.findings, max_new_tokens=4)], Silent())
+        assert isinstance(result, Result)
+        assert result.prompt_tokens == expected.ask(NEW.findings, max_new_tokens=4).tokens
