@@ -10,13 +10,16 @@ import pytest
 import yaml
 from command import Run
 
+from radllama.errors import InputError
 from radllama.files import read_json, read_jsonl
+from radllama.study import pool
 from radllama.study.cells import make_cells
 from radllama.study.data import Source
 from radllama.study.design import read_study
 from radllama.study.job import run_job
-from radllama.study.pool import Places, claim, run_jobs
-from radllama.study.run import Folders, write_job
+from radllama.study.plan import plan, render_study_plan
+from radllama.study.pool import Places, claim, find_places, run_jobs
+from radllama.study.run import Folders, open_study, write_job
 
 RECIPE: dict[str, Any] = {
     "base": "mini",
@@ -111,6 +114,35 @@ def test_a_folder_is_one_study_s_at_a_time(design: Path, dataset: Path, tmp_path
         done = run("study", design, "--data", f"ours={dataset}", "--out", tmp_path / "out")
     assert done.code == 2
     assert "still at work there" in done.err
+
+
+def test_whoever_sends_findings_away_is_told(design: Path, dataset: Path, tmp_path: Path, run: Run) -> None:
+    values = yaml.safe_load(design.read_text())
+    values["axes"]["way"]["served"] = {"tune": False, "draft": {"base_url": "https://models.example/v1"}}
+    design.write_text(yaml.safe_dump(values, sort_keys=False))
+    with claim(tmp_path / "out"):
+        done = run("study", design, "--data", f"ours={dataset}", "--out", tmp_path / "out")
+    assert "WARNING: findings leave this machine: they are sent to models.example" in done.err
+
+
+def test_a_plan_of_what_never_ran_comes_of_a_probe(design: Path, dataset: Path, tmp_path: Path) -> None:
+    progress = open_study(read_study(design), {"ours": dataset}, tmp_path / "out")
+    found = plan(progress, ONE)
+    assert (found.cells, found.drafts, found.trainings, found.passes) == (3, 3, 2, 64)
+    assert found.seconds is not None and found.seconds > 0
+    assert "from a short probe" in render_study_plan(found)
+    assert not (tmp_path / "out" / "models").exists()
+
+
+def test_a_run_gets_one_gpu_or_as_many_as_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "_visible_gpus", lambda: ["0", "1", "4"])
+    assert (find_places(None, 1).gpus, find_places(None, 1).jobs) == ((("0",), ("1",), ("4",)), 3)
+    assert (find_places(None, 2).gpus, find_places(None, 2).jobs) == ((("0", "1"),), 1)
+    assert find_places(2, 1).jobs == 2
+    with pytest.raises(InputError, match="there are 3 GPUs here"):
+        find_places(None, 4)
+    monkeypatch.setattr(pool, "_visible_gpus", lambda: [])
+    assert (find_places(None, 1).jobs, find_places(None, 1).device) == (1, "cpu")
 
 
 def test_mistakes_are_one_line(design: Path, dataset: Path, tmp_path: Path, run: Run) -> None:

@@ -113,7 +113,8 @@ def _probe(untrained: Sequence[Training], cell: Cell, places: Places) -> Pace:
         few = Source(cell.drafts_of.name, Path(name), cell.drafts_of.sha256, {"valid": _PROBE_DRAFTED})
         reports = list(read_reports(cell.drafts_of.folder / "valid.jsonl"))[:_PROBE_DRAFTED]
         write_jsonl(few.folder / "valid.jsonl", (report.to_json() for report in reports))
-        kinds = {_kind(one): _little(one) for one in untrained}
+        kinds = {_kind(one): _little(one) for one in reversed(untrained)}
+        kinds = dict(sorted(kinds.items(), key=lambda kind: kind[1].base is not None))  # bases first
         drafted = replace(cell, model=list(kinds.values())[-1], drafts_of=few, selection=untrained[-1].selection)
         run_job(write_job(_little(untrained[0], _WARM_UP), [], folders, places))  # libraries are loaded once
         for kind, training in kinds.items():
@@ -128,6 +129,8 @@ def _probe(untrained: Sequence[Training], cell: Cell, places: Places) -> Pace:
 def _little(training: Training, reports: int = _PROBE_TRAINED) -> Training:
     """The same training in small, standing on its base in small."""
     changes = {"epochs": 1, "valid_drafts": 0, "keep": "last", "tracker": "none"}
+    sources = training.selection.sources
+    reports = min(reports, len(sources) * min(source.reports["train"] for source in sources))
     selection = replace(training.selection, reports=reports, missing=0.0)
     base = _little(training.base) if training.base else None
     return replace(training, recipe=training.recipe.model_copy(update=changes), selection=selection, base=base)

@@ -39,8 +39,10 @@ def find_places(jobs: int | None, per_cell: int) -> Places:
     gpus = _visible_gpus()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if gpus:
+        if per_cell > len(gpus):
+            raise InputError(f"--per-cell {per_cell}: there are {len(gpus)} GPUs here")
         groups = tuple(tuple(gpus[at : at + per_cell]) for at in range(0, len(gpus) - per_cell + 1, per_cell))
-        return Places(groups, min(jobs or len(groups), len(groups)) or 1, per_cell, max(1, cores // len(gpus)))
+        return Places(groups, min(jobs or len(groups), len(groups)), per_cell, max(1, cores // len(gpus)))
     jobs = jobs or 1
     return Places((), jobs, per_cell, max(1, cores // (jobs * per_cell)))
 

@@ -56,7 +56,7 @@ def collect(
         {
             "levels": list(levels),
             "runs": len(done),
-            "failed": sorted({progress.failed.get(name, "not run") for name in cells[levels].keys() - _names(done)}),
+            "failed": _failures(progress, cells[levels].keys() - _names(done)),
             "cells": [cell.name for cell in done],
             "reports": len(values[levels][0]) if done else 0,
             "scores": _scores(values[levels], study.measures, resamples),
@@ -166,6 +166,12 @@ def _observations(
 
 def _ids(per_report: Path) -> list[str]:
     return [row["id"] for _, row in read_jsonl(per_report)]
+
+
+def _failures(progress: Progress, names: set[str]) -> list[str]:
+    """Why those cells have no scores, each reason once, without the place where the studies lie."""
+    reasons = {progress.failed.get(name, "not run") for name in names}
+    return sorted(reason.replace(f"{progress.folders.out}/", "") for reason in reasons)
 
 
 def _names(cells: Sequence[Cell]) -> set[str]:

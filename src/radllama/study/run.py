@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from radllama.console import note
+from radllama.engines.post import Address
 from radllama.errors import InputError
 from radllama.files import read_json, write_json
 from radllama.library.folder import build_library, is_library
@@ -74,6 +75,9 @@ def open_study(study: Study, given: Mapping[str, Path], out: Path) -> Progress:
 
 def run_study(progress: Progress, places: Places) -> None:
     """Run every unfinished cell, bases before what stands on them; `progress.failed` tells what could not be done."""
+    for address in sorted({cell.drafting.base_url for cell in progress.unfinished if cell.drafting.base_url}):
+        if not Address(address).is_loopback:  # the jobs say it too, but in their logs
+            note(f"WARNING: findings leave this machine: they are sent to {Address(address).host}")
     with claim(progress.folders.out) as lock:
         bases = {one.base.name: one.base for one in progress.untrained if one.base}
         for base in bases.values():
