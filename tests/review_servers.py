@@ -34,6 +34,7 @@ class Reviewing:
     """A review server that answers at `url`."""
 
     url: str
+    home: Path
     store: Store
     audit: AuditLog
     log: io.StringIO
@@ -123,7 +124,7 @@ def reviewing(
     thread.start()
     try:
         assert httpx.get(f"{url}/healthz", timeout=60).status_code == 200
-        yield Reviewing(url, store, audit, told, site, list(range(1, study.get("raters", 2) + 1)))
+        yield Reviewing(url, home, store, audit, told, site, list(range(1, study.get("raters", 2) + 1)))
     finally:
         server.should_exit = True
         thread.join()

@@ -8,13 +8,14 @@ from typing import Any
 
 import httpx
 import pytest
+from command import Run
 from review_servers import PASSWORD, Guest, Reviewing, reviewing
 from sqlalchemy import select
-from studies import make_study
 
 from radllama.review.studies import close_study, find_study
 from radllama.review.tables import AccountRow, AnswerRow
 from radllama.server.audit import AuditEntry
+from studies import make_study
 
 PAGE = "/studies/pilot/pages/1"
 ANSWERS = "/api/studies/pilot/pages/1/answers"
@@ -138,6 +139,19 @@ def test_a_wrong_password_is_refused_like_a_name_that_is_none(server: Reviewing,
     with server.store.read() as session:
         events = list(session.scalars(select(AuditEntry.event)))
     assert events.count("review.login_refused") >= 2
+
+
+def test_a_lost_password_is_renewed_and_the_old_sessions_end(
+    server: Reviewing, seat: int, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RADLLAMA_HOME", str(server.home))
+    name = server.join(seat)
+    before = server.sign_in(name)
+    made = run("review", "password", name.upper()).out.strip()
+    assert before.get("/").status_code == 303
+    assert Guest(server.url).post("/login", name=name, password=PASSWORD).status_code == 403
+    assert Guest(server.url).post("/login", name=name, password=made).status_code == 303
+    assert "no account 'nobody'" in run("review", "password", "nobody").err
 
 
 def test_guessing_is_slowed_down(tmp_path: Path) -> None:

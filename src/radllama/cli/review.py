@@ -175,6 +175,30 @@ def invite(
         note("every rater has a link already; --seat N makes a new one in its place")
 
 
+@review_app.command("password")
+def password(
+    name: Annotated[str, typer.Argument(help="The account's name.")],
+    database: Database = None,
+) -> None:
+    """Print a new password for somebody who has lost theirs, and sign them out everywhere."""
+    need_extra("review")
+    with opened(database) as (_, audit):
+        import secrets
+
+        from radllama.review.accounts import hash_password, renew_password
+        from radllama.review.site import APP
+        from radllama.server.audit import Event
+        from radllama.web.sessions import close_sessions_of
+
+        made = secrets.token_urlsafe(12)
+        kept = hash_password(made)
+        with audit.transaction() as (session, log):
+            account = renew_password(session, name, kept)
+            close_sessions_of(session, APP, account.id)
+            log(Event("review.password", "cli", account.id))
+    print(made)
+
+
 @review_app.command("serve")
 def serve(
     host: Annotated[str, typer.Option(help="The address to listen at; 127.0.0.1 is this machine alone.")] = "127.0.0.1",

@@ -38,6 +38,17 @@ def hash_password(password: str) -> str:
         return _hasher.hash(unicodedata.normalize("NFKC", password))
 
 
+def renew_password(session: Session, name: str, password_hash: str) -> AccountRow:
+    """Give an account another password. Raises InputError where there is no such account, or it has none."""
+    account = find_account(session, name)
+    if account is None:
+        raise InputError(f"no account {name!r}; `radllama review status` shows the names")
+    if account.subject is not None:
+        raise InputError(f"{account.shown_name} signs in at the hospital's OpenID provider, and has no password here")
+    account.password_hash = password_hash
+    return account
+
+
 def check_password(account: AccountRow | None, password: str) -> bool:
     """Whether it is the account's password; takes its time for an account that is none, too."""
     with _at_once:

@@ -87,7 +87,7 @@ def post_answer(name: str, number: int, sent: AnswerSent, site: TheSite, visitor
 @router.post("/studies/{name}/pages/{number}/seconds")
 def post_seconds(name: str, number: int, sent: SecondsSent, site: TheSite, visitor: TheChanger) -> dict[str, bool]:
     """Keep how long the page was looked at."""
-    with _told(), site.store.write(lock=SpellRow.__tablename__) as session:
+    with _told(), site.writing, site.store.write(lock=SpellRow.__tablename__) as session:
         _, _, page = _find(session, visitor, name, number)
         keep_seconds(session, page, sent.spell, sent.seconds)
     return {"kept": True}

@@ -15,6 +15,7 @@ from radllama.review.pages import PAGES
 from radllama.review.site import TheSite, TheVisitor, changing, membership_of, seat_of
 from radllama.review.studies import read_study_form
 from radllama.review.tables import CandidateRow, PageRow, ReportRow, StudyRow
+from radllama.server.audit import Event
 from radllama.store.tables import now
 from radllama.web.errors import ApiError
 
@@ -58,8 +59,9 @@ def show_page(name: str, number: int, site: TheSite, visitor: TheVisitor) -> Res
     if place.next is not None and number > place.next:
         return RedirectResponse(f"/studies/{name}/pages/{place.next}", 303)
     if page.opened_at is None and study.closed_at is None:
-        with changing(site) as (session, _):
+        with changing(site) as (session, log):
             session.get_one(PageRow, page.id).opened_at = now()
+            log(Event("review.open", visitor.account, facts={"page": page.id}))
     with site.store.read() as session:
         page = session.get_one(PageRow, page.id)
         form = read_study_form(session, study)

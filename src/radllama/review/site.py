@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Annotated, Any
 from urllib.parse import quote, urlsplit
 
@@ -34,6 +35,8 @@ class Site:
     attempts: Limiter = field(default_factory=lambda: Limiter("10/minute"))
     addresses: Limiter = field(default_factory=lambda: Limiter("60/minute"))
     provider: Provider | None = None
+    # One writer at a time in any case: here they queue, where SQLite would have each of them try again and again.
+    writing: Lock = field(default_factory=Lock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +138,7 @@ def seat_of(member: MemberRow) -> int:
 @contextmanager
 def changing(site: Site) -> Iterator[tuple[Session, Any]]:
     """A transaction and its audit log: on the disk when the block ends."""
-    with site.audit.transaction() as opened:
+    with site.writing, site.audit.transaction() as opened:
         yield opened
 
 
