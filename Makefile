@@ -10,7 +10,7 @@ OPENI  ?= indiana_reports.csv
 CHEXPERT ?= chexpert_findings_labels.csv
 RUNS   ?= runs
 
-.PHONY: help setup demo demo-review test check format mini openi bench bench-startup bench-draft bench-data bench-train bench-mini bench-dev-split bench-label bench-check bench-serve clean
+.PHONY: help setup demo demo-review test check format mini openi bench bench-startup bench-draft bench-data bench-train bench-mini bench-dev-split bench-label bench-check bench-serve bench-vote bench-soak clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -85,6 +85,12 @@ bench-check: $(VENV)/.core  ## Count the faults the checks find in corrupted imp
 
 bench-serve: $(VENV)/.dev  ## Load the server beside `transformers serve` (about 3 minutes)
 	$(BIN)/python bench/serve.py
+
+bench-vote: $(VENV)/.core  ## Time drafts by how they are made: likeliest words, 16 samples, 16 samples and a library
+	$(BIN)/python bench/vote.py
+
+bench-soak: $(VENV)/.core  ## Ten minutes of mixed traffic while workers are killed: what is lost, what grows
+	$(BIN)/python bench/soak.py
 
 clean:  ## Remove the environment and everything made
 	rm -rf $(VENV) demo demo-review $(RUNS) build dist

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,30 @@ class Tally:
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
 
 
-async def drive(port: int, model: str, findings: list[str], clients: int, seconds: float, requests: int) -> Tally:
+@dataclass(frozen=True)
+class Request:
+    """What is asked for some findings, and where its answer has the draft."""
+
+    path: str
+    body: Callable[[str], dict[str, Any]]
+    draft: Callable[[Any], str]
+
+
+def chat(model: str) -> Request:
+    """A greedy draft over OpenAI's path."""
+    return Request(
+        "/v1/chat/completions",
+        lambda text: {
+            "model": model,
+            "messages": [{"role": "user", "content": text}],
+            "temperature": 0,
+            "max_tokens": 64,
+        },
+        lambda answer: str(answer["choices"][0]["message"]["content"]),
+    )
+
+
+async def drive(port: int, request: Request, findings: list[str], clients: int, seconds: float, requests: int) -> Tally:
     """A closed loop: each client sends its next request when the last is answered (after Retry-After, if refused)."""
     tally, sent = Tally(), 0
     began = time.perf_counter()
@@ -68,11 +91,11 @@ async def drive(port: int, model: str, findings: list[str], clients: int, second
                 text = findings[sent % len(findings)]
                 sent += 1
                 started = time.perf_counter()
-                status, headers, body = await ask(reader, writer, port, model, text)
+                status, headers, body = await ask(reader, writer, port, request.path, request.body(text))
                 tally.statuses[status] += 1
                 if status == 200:
                     tally.latencies_ms.append((time.perf_counter() - started) * 1000)
-                    tally.drafts[text] = json.loads(body)["choices"][0]["message"]["content"]
+                    tally.drafts[text] = request.draft(json.loads(body))
                 elif b"retry-after" in headers:
                     await asyncio.sleep(min(float(headers[b"retry-after"]), max(0.0, until - time.perf_counter())))
         finally:
@@ -86,13 +109,12 @@ async def drive(port: int, model: str, findings: list[str], clients: int, second
 
 
 async def ask(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int, model: str, text: str
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int, path: str, value: dict[str, Any]
 ) -> tuple[int, dict[bytes, bytes], bytes]:
     """One request over a connection that is kept: by hand, so that the client takes little of the machine."""
-    message = {"model": model, "messages": [{"role": "user", "content": text}], "temperature": 0, "max_tokens": 64}
-    body = json.dumps(message).encode()
+    body = json.dumps(value).encode()
     writer.write(
-        f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n".encode()
         + body
     )
@@ -178,8 +200,8 @@ def measure(ours: int, theirs: int, mini: str, findings: list[str], options: Any
     """All measurements, ours and theirs in turns."""
 
     def run(port: int, clients: int) -> Tally:
-        model = "mini" if port == ours else mini
-        return asyncio.run(drive(port, model, findings, clients, options.seconds, options.requests))
+        request = chat("mini" if port == ours else mini)
+        return asyncio.run(drive(port, request, findings, clients, options.seconds, options.requests))
 
     for port in (ours, theirs):  # warm
         run(port, 2)

@@ -6,6 +6,7 @@ enlarged" and "cardiomegaly" are one topic). `checks.yaml` says which topics may
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from radllama.clinical.checks.rules import load_rules
 from radllama.clinical.lexicon import load_lexicon
@@ -67,6 +68,8 @@ class Section:
         return [claim for claim in self.claims if claim.topic in topics]
 
 
+# A vote asks of each candidate what it names, what it asserts and whether a check objects.
+@lru_cache(maxsize=1 << 12)
 def parse_section(text: str) -> Section:
     """Read a section and make its claims."""
     reading = read(text)
