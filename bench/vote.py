@@ -32,7 +32,6 @@ def main() -> None:
     """Measure, show a line a measurement, and print RESULT."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=8.0)
-    parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--library", type=Path, help="[default: one of the sample hospital]")
     parser.add_argument("--data", type=Path, help="A dataset whose valid part is drafted.  [default: sample hospital]")
     options = parser.parse_args()
@@ -54,7 +53,7 @@ def main() -> None:
         for way, arguments in ways.items():
             port = free_port()
             command: list[str | Path] = [BIN / "radllama", "serve", "--port", str(port), *arguments]
-            command += ["--limit", "10000000/minute", "--workers", str(options.workers)]
+            command += ["--limit", "10000000/minute"]
             with served(command, port, folder, "/readyz"):
                 run(port, findings, 1, 2.0)
                 for clients in CLIENTS:

@@ -56,7 +56,13 @@ def serve(
     host: Annotated[str, typer.Option(help="The address to listen at; 127.0.0.1 is this machine alone.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen at.")] = 8000,
     database: Database = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that each hold the model.")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Processes that each hold the model.  [default: 1; of mini one a core (at most 4), of one elsewhere 4]",
+        ),
+    ] = None,
     queue: Annotated[int, typer.Option(min=1, help="Requests that may wait; the next is told to come again.")] = 64,
     deadline_s: Annotated[float, typer.Option("--deadline", min=1, help="Seconds a request may take.")] = 30.0,
     limit: Annotated[str, typer.Option(help="Requests a key may make.")] = "600/minute",

@@ -15,6 +15,7 @@ import uvicorn
 from radllama.console import note
 from radllama.errors import InputError
 from radllama.home import find_home
+from radllama.model import EMBEDDED
 from radllama.server.app import create_app
 from radllama.server.assistant import load_assistant
 from radllama.server.audit import AuditLog
@@ -28,6 +29,8 @@ from radllama.server.service import People
 from radllama.store.store import open_store
 from radllama.web.exposure import Exposure
 from radllama.web.logs import open_log
+
+_MOST_WORKERS = 4  # where nobody says how many
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ class Settings:
     elsewhere: Elsewhere | None = None
     openid: OpenId | None = None
     database: str | None = None
-    workers: int = 1
+    workers: int | None = None
     limit: str = "600/minute"
     limits: Limits = field(default_factory=Limits)
     exposure: Exposure = field(default_factory=Exposure)
@@ -74,7 +77,7 @@ def serve(settings: Settings) -> None:
         people = settings.openid.load() if settings.openid else None
         audit = AuditLog(store, home)
         audit.check_secret()
-        pool = Pool(_choose_load(settings), settings.workers)
+        pool = Pool(_choose_load(settings), settings.workers or _count_workers(settings))
         log = open_log()
         with ExitStack() as opened:
             listening = opened.enter_context(exposure.listen())
@@ -93,6 +96,14 @@ def _choose_load(settings: Settings) -> Spec:
     if settings.elsewhere:
         return Spec(connect_assistant, (settings.elsewhere, settings.library, settings.samples))
     return Spec(load_assistant, (settings.model, settings.device, settings.engine, settings.library, settings.samples))
+
+
+def _count_workers(settings: Settings) -> int:
+    # A vote is drawn on one core, and the embedded model is small; who waits for another server needs no core.
+    if settings.elsewhere:
+        return _MOST_WORKERS
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, _MOST_WORKERS) if settings.model == EMBEDDED and settings.device in ("auto", "cpu") else 1
 
 
 async def _run(pool: Pool, app: Any, exposure: Exposure, listening: socket.socket, log: Any, told: str) -> None:
