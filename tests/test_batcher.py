@@ -149,7 +149,7 @@ async def test_a_job_that_kills_its_workers_takes_no_other_along(tmp_path: Path)
     async with opened() as batcher:
         poison = asyncio.create_task(batcher.do(job("die")))
         others = [asyncio.create_task(batcher.do(job(f"other {number}"))) for number in range(3)]
-        assert await poison == Failure(BROKEN, "2 workers died while they did this request")
+        assert await poison == Failure(BROKEN, "3 workers died while they did this request")
         assert [said(await other)[3] for other in others] == ["other"] * 3
         assert batcher.pool.restarts == 2
 
@@ -163,7 +163,7 @@ async def test_a_stream_goes_on_after_a_crash_where_it_stopped(tmp_path: Path) -
 
 async def test_a_worker_that_hangs_is_killed_and_its_job_tried_again(tmp_path: Path) -> None:
     async with opened(stall_s=0.3) as batcher:
-        assert await batcher.do(job("sleep 20")) == Failure(BROKEN, "2 workers died while they did this request")
+        assert await batcher.do(job("sleep 20")) == Failure(BROKEN, "3 workers died while they did this request")
         assert said(await batcher.do(job("next")))[3] == "next"
 
 

@@ -7,7 +7,8 @@ from radllama.drafting.standing import Standing
 
 FINDINGS = (
     "The heart is mildly enlarged. There is a small left pleural effusion with adjacent atelectasis. "
-    "Old fracture of the right sixth rib. A 5 mm nodule in the right upper lobe may be a granuloma. No pneumothorax."
+    "Old fracture of the right sixth rib. Right jugular catheter with its tip in the SVC. "
+    "A 5 mm nodule in the right upper lobe may be a granuloma. No pneumothorax."
 )
 
 
@@ -27,6 +28,7 @@ def standing() -> Standing:
         "Cardiomegaly without acute disease.",
         "No acute cardiopulmonary abnormality.",
         "Effusion on the left, otherwise no change.",
+        "Right jugular catheter tip in the SVC.",
     ],
 )
 def test_what_the_findings_say_may_be_said(standing: Standing, text: str) -> None:
@@ -38,6 +40,8 @@ def test_what_the_findings_say_may_be_said(standing: Standing, text: str) -> Non
     [
         ("Pulmonary edema.", "not in the findings"),
         ("Small left pleural effusion. Pneumonia.", "one of two not in the findings"),
+        ("Right jugular catheter tip in proximal right atrium. No pneumothorax.", "a colleague's patient's catheter"),
+        ("Endotracheal tube in place.", "no such tube"),
         ("Pneumothorax.", "denied there"),
         ("Granuloma.", "only doubted there"),
         ("Small right pleural effusion.", "the other side"),

@@ -60,7 +60,7 @@ def serve(
         int | None,
         typer.Option(
             min=1,
-            help="Processes that each hold the model.  [default: 1; of mini one a core (at most 4), of one elsewhere 4]",
+            help="Processes that each hold the model.  [default: 1; of mini one a core, at most 4; elsewhere 4]",
         ),
     ] = None,
     queue: Annotated[int, typer.Option(min=1, help="Requests that may wait; the next is told to come again.")] = 64,

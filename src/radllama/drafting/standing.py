@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 from radllama.clinical.check import Checker, FlagKind
-from radllama.clinical.checks.claims import Section
+from radllama.clinical.checks.claims import Section, parse_section
 from radllama.clinical.segment import find_sentences
 from radllama.library.habits import asserted_in, find_topics, topics_in
 from radllama.text import words
@@ -65,13 +66,22 @@ class Standing:
 
     def _in_their_words(self, text: str) -> bool:
         # Rules know few of the places and things a sentence can name wrongly ("fracture of the clavicle", of a rib in
-        # the findings). So beside an assertion every word counts.
+        # the findings; "tip in the atrium", of another patient's catheter). So beside an assertion every word counts.
         for start, end in find_sentences(text):
             sentence = text[start:end]
-            if topics_in(sentence) and not all(map(self._stands_in_findings, words(sentence))):
+            if (topics_in(sentence) or _names_device(sentence)) and not all(
+                map(self._stands_in_findings, words(sentence))
+            ):
                 return False
         return True
 
     def _stands_in_findings(self, word: str) -> bool:
         bare = len(word) < 4 and not _BINDING.fullmatch(word)
         return bare or word in _FREE or word[: _STEM if len(word) > 6 else _SHORT_STEM] in self._stems
+
+
+@lru_cache(maxsize=1 << 12)
+def _names_device(sentence: str) -> bool:
+    """Whether it says that there is a tube, a catheter, a wire or the like."""
+    claims = parse_section(sentence).claims
+    return any(claim.value and claim.mention.concept.kind == "device" for claim in claims)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from radllama.server.jobs import BROKEN, Failure, Job, ModelInfo, Result
 from radllama.server.pool import Pool, Worker
 
-_MOST_TRIES = 2
+_MOST_TRIES = 3  # a worker can die twice beside a request by chance; a request can be what it dies of
 
 
 @dataclass(frozen=True, slots=True)
