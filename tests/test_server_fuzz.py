@@ -1,5 +1,6 @@
 """The whole server under requests that nobody would send: no 500, no hang, and no word of them in its traces."""
 
+import resource
 import socket
 from collections import Counter
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from openid_provider import provide
 from schemathesis import GenerationMode
-from servers import CANARY, Running, running
+from servers import CANARY, Running, Served, running
 
 from radllama.server.assistant import load_assistant
 from radllama.server.audit import AuditLog
@@ -138,3 +139,35 @@ def test_marked_text_that_was_voted_on_or_signed_in_with_is_in_no_trace(
             rows = session.connection().exec_driver_sql("SELECT * FROM audit_entries").all()
         assert len(rows) > 4
         assert CANARY not in str(rows)
+
+
+def test_a_server_that_is_fuzzed_for_long_does_not_grow(home: Path) -> None:
+    served = Served(home, "--device", "cpu", "--samples", "1", "--workers", "1", "--limit", "1000000/minute").wait()
+    try:
+
+        def ask(rounds: int) -> float:
+            """Resident megabytes after so many rounds of what is allowed, refused and unknown."""
+            with httpx.Client(base_url=served.url, timeout=60) as client:
+                for number in range(rounds):
+                    for method, path, options in FUZZED:
+                        client.request(method, path.replace("N", str(number)), **options)
+            pages = int(Path(f"/proc/{served.process.pid}/statm").read_text().split()[1])
+            return pages * resource.getpagesize() / 1e6
+
+        warm = ask(20)
+        assert ask(40) < warm + 4  # a leak of a kilobyte a request would show
+    finally:
+        served.close()
+
+
+FUZZED: list[tuple[str, str, dict[str, Any]]] = [
+    ("POST", "/v1/impressions", {"json": {"findings": "..."}}),
+    ("POST", "/v1/impressions", {"json": {"findings": "x" * 20_000, "unknown": 1}}),
+    ("POST", "/v1/impressions", {"content": b"{" * 20_000}),
+    ("POST", "/v1/impressions/N/verdict", {"json": {"verdict": "accepted", "person": "A"}}),
+    ("POST", "/v1/chat/completions", {"json": {"model": "N", "messages": []}}),
+    ("GET", "/N?N=N", {"headers": {"X-N": "N" * 1000, "Authorization": "Bearer N"}}),
+    ("GET", "/v1/models", {"headers": {"Authorization": "Bearer N"}}),
+    ("GET", "/metrics", {}),
+    ("GET", "/sign-in", {}),
+]
