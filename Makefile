@@ -71,6 +71,10 @@ bench-train: $(VENV)/.dev  ## Time training against TRL and transformers (about 
 	$(BIN)/pip install --quiet --editable '.[bench]'
 	$(BIN)/python bench/train.py
 
+.PHONY: bench-plan
+bench-plan: $(VENV)/.core  ## Hold the expected peak memory against the measured one (about 5 minutes)
+	$(BIN)/python bench/plan.py
+
 bench-mini: $(VENV)/.core  ## Score the embedded model on OpenI's development split: make bench-mini OPENI=...
 	$(BIN)/python bench/mini.py --openi $(OPENI)
 

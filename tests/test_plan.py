@@ -106,6 +106,17 @@ def test_what_does_not_fit_is_told_with_the_switches_that_help(monkeypatch: pyte
     assert peaks == sorted(peaks, reverse=True)
 
 
+def test_several_devices_hold_what_one_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
+    eight = Device("cpu", "eight devices of 40 GB", 40e9, 0.7e9, count=8)
+    monkeypatch.setattr(module, "find_device", lambda: eight)
+    found = plan(read_recipe(RECIPES / "paper-7b.yaml", ["precision=bf16", "tuning=full"]))
+    switch, peak = found.switches[-1]
+    assert switch.endswith("sharded=true")
+    assert peak < 40e9 < found.peak
+    one_layer, outside = 4 * 202_383_360, 4 * 2 * 32_000 * 4096
+    assert peak > 6.738e9 * 16 / 8 + 2 * one_layer + outside
+
+
 def test_what_fits_needs_no_switch(tiny_base: Path, dataset: Path) -> None:
     found = plan(recipe(tiny_base), dataset)
     told = render_plan(found)

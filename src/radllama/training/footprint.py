@@ -63,17 +63,24 @@ def read_config(recipe: Recipe) -> Any:
         raise InputError(f"base {recipe.base!r}: its shape is not known here ({reason})") from None
 
 
-def measure_footprint(recipe: Recipe, config: Any, block: Block, precision: str, device: str) -> Footprint:
-    """What training by the recipe needs when `block` is its largest pass. `device`: cpu or cuda."""
+def measure_footprint(
+    recipe: Recipe, config: Any, block: Block, precision: str, device: str, processes: int = 1
+) -> Footprint:
+    """What training by the recipe needs in each process when `block` is its largest pass. `device`: cpu or cuda."""
     import copy
 
     network = _make_network(recipe, config, precision)
     learned = [p for p in network.parameters() if p.requires_grad]
     trainable = sum(p.numel() for p in learned)
-    held = _weight_bytes(network, recipe) + 4.0 * trainable  # and gradients
+    weights = _weight_bytes(network, recipe)
+    learning = 4.0 * trainable  # gradients
     # Muon keeps one moment of a matrix, AdamW two of everything.
-    held += sum(p.numel() * (4.0 if recipe.optimizer == "muon" and p.ndim == 2 else 8.0) for p in learned)
-    held += 4.0 * trainable * bool(recipe.averaging)
+    learning += sum(p.numel() * (4.0 if recipe.optimizer == "muon" and p.ndim == 2 else 8.0) for p in learned)
+    learning += 4.0 * trainable * bool(recipe.averaging)
+    held = weights + learning
+    if recipe.sharded and processes > 1:
+        spread = held if recipe.tuning == "full" else weights
+        held += spread / processes - spread + _whole_bytes(network)
     layers = config.num_hidden_layers
     if layers <= max(_FEW_LAYERS):
         passing = _measure_pass(network, recipe, block, precision, device)
@@ -111,6 +118,14 @@ def _weight_bytes(network: Any, recipe: Recipe) -> float:
         for p in network.parameters()
     )
     return total
+
+
+def _whole_bytes(network: Any) -> float:
+    """What sharding puts together at once: the layer that computes, the next one, and all that is outside layers."""
+    layers = network.get_decoder().layers
+    inside = sum(p.numel() * p.element_size() for p in layers.parameters())
+    everything = sum(p.numel() * p.element_size() for p in network.parameters())
+    return float(everything - inside + 2 * inside / len(layers))
 
 
 def _is_quantized(parameter: Any, inside: set[int]) -> bool:

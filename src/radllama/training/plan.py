@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,9 @@ _GB = 1e9
 _USUAL = 60, 100, 30  # tokens of instruction, findings, impression
 _CUDA_BYTES = 0.7e9  # a CUDA context, cuBLAS and the allocator's slack
 _SMALL_PASS = 2048
+# In bfloat16 a CPU's products are generated code, some 80 MB of it, with buffers of its own; and what passes of unlike
+# lengths leave free in the heap, another cannot always use. Measured: bench/plan.py.
+_CPU_BYTES = {"bfloat16": 0.2e9, "float32": 0.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,7 @@ class Device:
     name: str
     memory: float
     taken: float
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,9 @@ def plan(recipe: Recipe, data: Path | None = None) -> Plan:
 
     def footprint_of(chosen: Recipe) -> Footprint:
         block = max(_blocks(chosen, batches), key=lambda block: block.input_ids.numel())
-        return measure_footprint(chosen, config, block, choose_precision(chosen.precision), device.kind)
+        precision = choose_precision(chosen.precision)
+        found = measure_footprint(chosen, config, block, precision, device.kind, device.count)
+        return replace(found, passing=found.passing + _CPU_BYTES[precision] * (device.kind == "cpu"))
 
     footprint = footprint_of(recipe)
     fits = footprint.peak + device.taken <= device.memory
@@ -91,7 +97,7 @@ def find_device() -> Device:
 
     if torch.cuda.is_available():
         free, _ = torch.cuda.mem_get_info()
-        return Device("cuda", torch.cuda.get_device_name(), free, _CUDA_BYTES)
+        return Device("cuda", torch.cuda.get_device_name(), free, _CUDA_BYTES, torch.cuda.device_count())
     import peft  # noqa: F401  (the libraries that training has in memory as well)
     import transformers  # noqa: F401
 
@@ -130,14 +136,19 @@ def _try_switches(recipe: Recipe, footprint_of: Any, device: Device) -> Iterator
         ("precision", "bf16"),
         ("device_tokens", _SMALL_PASS),
         ("activation_checkpointing", True),
+        ("sharded", True),
         ("tuning", "qlora"),
     ):
         if getattr(recipe, name) == value or (name == "device_tokens" and recipe.device_tokens <= _SMALL_PASS):
             continue
         if name == "precision" and choose_precision(recipe.precision) == "bfloat16":
             continue
+        if name == "sharded" and (device.count == 1 or recipe.optimizer == "muon" or recipe.averaging):
+            continue
         if name == "tuning" and recipe.tuning == "full" and recipe.scratch:
             continue
+        if name == "tuning":
+            tried.pop("sharded", None)
         tried[name] = value
         peak = footprint_of(recipe.model_copy(update=tried)).peak + device.taken
         yield " ".join(f"{key}={str(value).lower()}" for key, value in tried.items()), peak
