@@ -41,7 +41,7 @@ def _forward_of(module: Any, own: Callable[..., Any]) -> Callable[..., Any]:
         result, down, up = module.base_layer(x), lower.weight, upper.weight
         dropped, scale = x, scaling
         if module.training and share:
-            dropped, scale = x * _kept(x, share), scaling / (1 - share)
+            dropped, scale = _drop(x, share), scaling / (1 - share)
         with torch.autocast(x.device.type, enabled=False):
             kind = result.dtype
             low = dropped.to(kind) @ down.to(kind).t()
@@ -51,12 +51,15 @@ def _forward_of(module: Any, own: Callable[..., Any]) -> Callable[..., Any]:
     return forward
 
 
-def _kept(x: "torch.Tensor", share: float) -> "torch.Tensor":
-    """Where dropout keeps an element of x, as bool; `share` is that of what it drops, to 1/65536."""
+def _drop(x: "torch.Tensor", share: float) -> "torch.Tensor":
+    """Set about a share of the elements to zero, each by itself; what is kept is not scaled."""
     import torch
 
     if x.device.type != "cpu":
-        return torch.rand(x.shape, device=x.device) >= share
-    # A CPU draws one number after another: four elements share a draw of 64 bits.
-    draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
-    return draws.view(torch.int16)[: x.numel()].view(x.shape) >= round(65536 * share) - 32768
+        return x * (torch.rand(x.shape, device=x.device) >= share)
+    # A CPU draws one number after another: those of the few dropped elements, each so far from the one before, and
+    # more of them than there can be (ten deviations above the mean). The rest falls on an element behind the last.
+    size, mean = x.numel(), x.numel() * share
+    gaps = torch.empty(int(mean + 10 * mean**0.5) + 16, dtype=torch.int64).geometric_(share)
+    places = (gaps.cumsum(0) - 1).clamp_(max=size)
+    return torch.nn.functional.pad(x.flatten(), (0, 1)).index_fill_(0, places, 0)[:-1].view_as(x)
