@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select
-from studies import Rater, make_study
 
 from radllama.errors import InputError
 from radllama.review.answers import verify_answers
@@ -16,6 +15,7 @@ from radllama.server.audit import AuditLog
 from radllama.store.store import Store, open_store
 from radllama.store.tables import Table
 from radllama.web.sessions import open_session
+from studies import Rater, make_study
 
 
 @pytest.fixture

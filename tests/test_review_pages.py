@@ -8,11 +8,11 @@ import pytest
 from browsers import CHROMIUM
 from review_servers import PASSWORD, Reviewing, reviewing
 from sqlalchemy import select
-from studies import FORM
 
 from radllama.review.book import find_page, held_answers, page_seconds
 from radllama.review.studies import find_study
 from radllama.review.tables import AnswerRow, PageRow
+from studies import FORM
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (Debian: apt-get install chromium)")
 DRAFT = "5555511"  # five scales, harm, signing
