@@ -10,7 +10,7 @@ OPENI  ?= indiana_reports.csv
 CHEXPERT ?= chexpert_findings_labels.csv
 RUNS   ?= runs
 
-.PHONY: help setup demo demo-review test check format mini openi bench bench-startup bench-draft bench-data bench-train bench-mini bench-dev-split bench-label bench-check bench-serve bench-vote bench-soak clean
+.PHONY: help setup demo demo-hospital demo-review test check format mini openi bench bench-startup bench-draft bench-data bench-train bench-mini bench-dev-split bench-label bench-check bench-serve bench-vote bench-soak clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -24,6 +24,10 @@ $(VENV)/.core: pyproject.toml | $(BIN)/python
 	$(BIN)/pip install --quiet --editable .
 	@touch $@
 
+$(VENV)/.serve: pyproject.toml | $(VENV)/.core
+	$(BIN)/pip install --quiet --editable '.[serve,interfaces]'
+	@touch $@
+
 $(VENV)/.dev: pyproject.toml | $(VENV)/.core
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	@touch $@
@@ -32,6 +36,9 @@ setup: $(VENV)/.core  ## Install radllama into .venv
 
 demo: $(VENV)/.core  ## Tune and score the embedded model on the sample hospital (about 4 minutes)
 	$(BIN)/python scripts/demo.py --out demo
+
+demo-hospital: $(VENV)/.serve  ## Rehearse: a RIS, a reader, feedback, tuning, a swap under traffic (about 6 minutes)
+	$(BIN)/python scripts/demo_hospital.py --out demo-hospital
 
 demo-review: $(VENV)/.dev  ## A blinded study with simulated raters at the real web app, analysed (about 4 minutes)
 	$(BIN)/python scripts/demo_review.py --out demo-review $(if $(IMAGES),--images $(IMAGES))
@@ -97,4 +104,4 @@ bench-soak: $(VENV)/.core  ## Ten minutes of mixed traffic while workers are kil
 	$(BIN)/python bench/soak.py
 
 clean:  ## Remove the environment and everything made
-	rm -rf $(VENV) demo demo-review $(RUNS) build dist
+	rm -rf $(VENV) demo demo-hospital demo-review $(RUNS) build dist

@@ -1,6 +1,6 @@
 """Feedback: what was drafted and what people made of it, and how that changes over time.
 
-These two tables hold report text; nothing else of the assistant's does. `remove_before` empties them.
+These two tables hold report text, and beside them only messages that could not be read. `remove_before` empties them.
 """
 
 from collections import defaultdict
