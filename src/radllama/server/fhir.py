@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import ValidationError
@@ -65,7 +66,7 @@ async def draft(request: Request, service: ServiceHere, caller: Annotated[Caller
     """Draft the conclusion of a DiagnosticReport (alone, or with its Observations in a Bundle or Parameters)."""
     raw = await request.body()
     try:
-        report, body = _read(raw)
+        report, body = await run_in_threadpool(_read, raw)  # its first use loads the models of FHIR
     except ApiError as error:
         reason = error.message
         event = Event("message.unread", caller.id, facts={"interface": "fhir", "bytes": len(raw)})
