@@ -1,5 +1,6 @@
 """A chat model served elsewhere: it drafts under a vote, takes instructions and turns, and its errors are told."""
 
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ from radllama.server.feedback import DraftRow, VerdictRow
 from radllama.server.jobs import IMPOSSIBLE, CompletionJob, Failure, ImpressionJob, Job, Result
 from radllama.server.pool import Spec
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FINDINGS = "There is a small left pleural effusion. No pneumothorax. Tube in the right main bronchus."
 DRAFT = "Small left pleural effusion."
 
@@ -236,3 +238,40 @@ def test_many_at_once_are_all_answered(api: Any) -> None:
     for thread in threads:
         thread.join()
     assert statuses == [200] * 8
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (Debian: apt-get install chromium)")
+def test_on_the_page_one_instructs_goes_on_talking_and_accepts(api: Any, endpoint: ModelServer) -> None:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = opened.new_page(viewport={"width": 1280, "height": 900})
+        page.goto(api.url)
+        page.wait_for_selector("#instruction-part:not([hidden])")
+        page.fill("#findings", FINDINGS)
+        page.fill("#instruction", "mention the tube position")
+        page.keyboard.press("Control+Enter")
+        page.wait_for_selector("#follow:not([hidden])")
+        assert messages(endpoint)[0]["content"].endswith("Instruction: mention the tube position")
+        endpoint.answer = "Left effusion; tube too deep."
+        page.locator("#impression-title").focus()
+        page.keyboard.press("f")
+        page.keyboard.type("shorter")
+        page.keyboard.press("Enter")
+        page.locator("#impression", has_text="too deep").wait_for()
+        page.wait_for_selector("#follow:not([hidden])")
+        assert messages(endpoint)[1:] == [
+            {"role": "assistant", "content": DRAFT},
+            {"role": "user", "content": "shorter"},
+        ]
+        assert page.inner_text("#turns li") == "shorter"
+        page.fill("#person", "Dr. Who")
+        page.locator("#impression-title").focus()
+        page.keyboard.press("a")
+        page.wait_for_selector(".badge.done")
+        assert page.locator("#follow").is_hidden()
+        opened.close()
+    with api.store.read() as session:
+        row = session.scalars(select(VerdictRow).order_by(VerdictRow.at.desc())).first()
+    assert row.impression == "Left effusion; tube too deep."
