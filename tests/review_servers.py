@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import uvicorn
+from review_studies import make_study
 
 from radllama.review.accounts import accept, create_account, hash_password, invite
 from radllama.review.app import create_app
@@ -23,7 +24,6 @@ from radllama.server.openid import Provider
 from radllama.store.store import Store, open_store
 from radllama.web.exposure import Exposure
 from radllama.web.logs import open_log
-from studies import make_study
 
 PASSWORD = "four words make one"
 _HASHES: list[str] = []  # argon2 takes its time, on purpose: once is enough here

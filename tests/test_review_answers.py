@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from review_studies import FORM, Rater, make_study, pages_of
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
-from studies import FORM, Rater, make_study, pages_of
 
 from radllama.errors import InputError
 from radllama.review.answers import (

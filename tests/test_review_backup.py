@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from review_studies import Rater, make_study
 from sqlalchemy import select
 
 from radllama.errors import InputError
@@ -15,7 +16,6 @@ from radllama.server.audit import AuditLog
 from radllama.store.store import Store, open_store
 from radllama.store.tables import Table
 from radllama.web.sessions import open_session
-from studies import Rater, make_study
 
 
 @pytest.fixture

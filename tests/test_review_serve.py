@@ -15,6 +15,7 @@ import httpx
 import pytest
 from command import Run
 from review_servers import PASSWORD, Guest
+from review_studies import Rater, make_study, write_material
 from servers import until
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
@@ -26,7 +27,6 @@ from radllama.review.ratings import read_export
 from radllama.review.tables import AnswerRow, PageRow
 from radllama.server.audit import AuditLog
 from radllama.store.store import Store, open_store
-from studies import Rater, make_study, write_material
 
 _PROGRAM = "from radllama.cli import main\nif __name__ == '__main__':\n    main()\n"
 

@@ -10,12 +10,12 @@ import httpx
 import pytest
 from command import Run
 from review_servers import PASSWORD, Guest, Reviewing, reviewing
+from review_studies import make_study
 from sqlalchemy import select
 
 from radllama.review.studies import close_study, find_study
 from radllama.review.tables import AccountRow, AnswerRow
 from radllama.server.audit import AuditEntry
-from studies import make_study
 
 PAGE = "/studies/pilot/pages/1"
 ANSWERS = "/api/studies/pilot/pages/1/answers"
