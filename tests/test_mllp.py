@@ -1,6 +1,7 @@
 """HL7 v2 over MLLP, over real sockets: acknowledgments, drafts, duplicates, and everything that is no message."""
 
 import asyncio
+import shutil
 import socket
 import ssl
 import subprocess
@@ -247,6 +248,7 @@ def test_nothing_of_a_patient_is_in_the_log_or_the_metrics(server: Running, ris:
 # Beyond this machine
 
 
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl, which makes the certificates, is not installed")
 def test_only_those_whose_certificate_is_known_may_send(tmp_path: Path) -> None:
     for name in ("ours", "theirs", "stranger"):
         subprocess.run(
