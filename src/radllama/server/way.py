@@ -7,7 +7,7 @@ from radllama.library import Library
 def tell_way(voting: Voting | None, library: Library | None, samples: int) -> str:
     """The sentence, without a full stop."""
     if voting is None:
-        return "each draft is the model's likeliest words; it is checked, and nothing else stood for election"
+        return "each draft is the model's likeliest words: checked, but not voted on"
     model = f"{samples} samples of the model" if samples > 1 else "the model's likeliest draft"
     if library is None:
         return f"{model} vote; what does not agree with the findings is voted down; there is no library"
