@@ -158,6 +158,7 @@ def invite(
     database: Database = None,
 ) -> None:
     """Print invitation links: each lets one person in, once."""
+    need_extra("review")
     with opened(database) as (_, audit):
         from radllama.review import accounts, studies
         from radllama.review.export import rater_code
