@@ -157,3 +157,16 @@ def test_mistakes_are_one_line(design: Path, dataset: Path, tmp_path: Path, run:
         done = run("study", *arguments)
         assert (done.code, done.out) == (2, "")
         assert told in done.err.replace("\n", " ")
+
+
+def test_two_processes_train_one_cell(design: Path, dataset: Path, tmp_path: Path) -> None:
+    sources = {"ours": Source.read("ours", dataset)}
+    cell = make_cells(read_study(design), sources)[0]
+    folders = Folders(tmp_path / "out")
+    folder = write_job(cell.model, [cell], folders, ONE)
+    told: list[str | None] = []
+    with claim(folders.out) as lock:
+        run_jobs([folder], Places((), 1, 2, 1), lock, lambda _, why: told.append(why))
+    assert told == [None], (folder / "log.txt").read_text()[-800:]
+    assert read_json(folder / "cost.json")["processes"] == 2
+    assert (folders.scores(cell) / "run.json").exists()
