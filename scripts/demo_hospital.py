@@ -37,7 +37,7 @@ from radllama.reports.sample import SampleReport, generate
 
 ROOT = Path(__file__).parents[1]
 RADLLAMA = Path(sys.executable).with_name("radllama")
-ARCHIVE, DAY, LATER = 300, 400, 150  # reports: signed before there was a model; read with the first; held for both
+ARCHIVE, DAY, LATER = 200, 300, 120  # reports: signed before there was a model; read with the first; held for both
 PERSON = "Simulated Reader"
 
 
@@ -263,6 +263,8 @@ def serving(out: Path, model: Path) -> Iterator[Server]:
         str(model),
         "--engine",
         "ctranslate2-int8",
+        "--limit",
+        "100000/minute",
         "--samples",
         "1",
         "--port",
