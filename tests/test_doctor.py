@@ -350,8 +350,11 @@ def test_the_same_model_served_drafts_the_same(trained: Path, url: str) -> None:
     assert (one.status, f"{PROBES} greedy drafts are equal" in one.told) == ("pass", True), one
 
 
-def test_other_weights_at_the_server_are_found(trained: Path, url: str) -> None:
-    one = outcome_of("served", trained / "base", Served(url + "/v1"))
+def test_other_weights_at_the_server_are_found(copied: Path, url: str) -> None:
+    # The base asked as the run is asked: only the weights differ.
+    (copied / "base" / "selection.json").unlink()
+    shutil.copy(copied / "run" / "prompt.json", copied / "base" / "prompt.json")
+    one = outcome_of("served", copied / "base", Served(url + "/v1"))
     assert (one.status, "has other weights" in one.told) == ("fail", True), one
 
 

@@ -142,7 +142,8 @@ def test_drafts_stand_in_the_files_order_with_all_their_fields(
     assert [row["id"] for row in drafts] == [report.id for report in reports]
     assert all(row["findings"] == report.findings for row, report in zip(drafts, reports, strict=True))
     assert all(row["reference"] == report.impression for row, report in zip(drafts, reports, strict=True))
-    keys = ["id", "findings", "reference", "draft", "model", "prompt", "seed", "finish_reason", "flags"]
+    assert all(report.source for report in reports)
+    keys = ["id", "findings", "reference", "draft", "model", "prompt", "seed", "finish_reason", "source", "flags"]
     assert all(list(row) == keys for row in drafts)
     assert {(row["model"], row["prompt"], row["seed"]) for row in drafts} == {(plain.name, plain.prompt.name, 0)}
     assert plain.name.startswith("tiny@")
