@@ -5,16 +5,15 @@ Runs the command line as a user would and shows every command. `make demo` calls
 
 import argparse
 import json
-import shlex
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from demo_shell import RADLLAMA, radllama, step
+
 ROOT = Path(__file__).parents[1]
-RADLLAMA = Path(sys.executable).with_name("radllama")
 
 
 def main() -> None:
@@ -55,20 +54,6 @@ def main() -> None:
         print(f"  ROUGE-1 {name:8} {100 * mean:5.1f}  (95% interval {100 * low:.1f}-{100 * high:.1f})")
     print(f"\n  The whole table, plots and drafts to read: {out / 'tuned' / 'report.html'}")
     print(f"  Draft one yourself: {RADLLAMA} draft --model {run} --findings 'Heart is normal. ...'")
-
-
-def step(title: str) -> None:
-    """Print a heading between the steps."""
-    print(f"\n\033[1m{title}\033[0m" if sys.stdout.isatty() else f"\n{title}", flush=True)
-
-
-def radllama(*arguments: str | Path) -> None:
-    """Run a command as a user would, shown first."""
-    words = [str(argument) for argument in arguments]
-    print("$ radllama " + shlex.join(words), flush=True)
-    done = subprocess.run([RADLLAMA, *words], check=False)
-    if done.returncode:
-        sys.exit(done.returncode)
 
 
 def evaluate(drafts: Path, data: Path, out: Path) -> dict[str, Any]:

@@ -30,13 +30,13 @@ from typing import Any
 import httpx
 from demo_reader import Reading, read
 from demo_report import write_report
+from demo_shell import RADLLAMA, radllama, step
 
 from radllama.files import read_json, write_jsonl
 from radllama.reports.hl7 import parse_message, parse_parts
 from radllama.reports.sample import SampleReport, generate
 
 ROOT = Path(__file__).parents[1]
-RADLLAMA = Path(sys.executable).with_name("radllama")
 ARCHIVE, DAY, LATER = 200, 300, 120  # reports: signed before there was a model; read with the first; held for both
 PERSON = "Simulated Reader"
 
@@ -292,20 +292,6 @@ def serving(out: Path, model: Path) -> Iterator[Server]:
 def escape(text: str) -> str:
     """Text as it may stand in an HL7 field."""
     return parse_message(b"MSH|^~\\&|").escape(text)
-
-
-def step(title: str) -> None:
-    """Print a heading between the steps."""
-    print(f"\n\033[1m{title}\033[0m" if sys.stdout.isatty() else f"\n{title}", flush=True)
-
-
-def radllama(*arguments: str | Path) -> None:
-    """Run a command as a user would, shown first."""
-    words = [str(argument) for argument in arguments]
-    print("$ radllama " + shlex.join(words), flush=True)
-    done = subprocess.run([RADLLAMA, *words], check=False)
-    if done.returncode:
-        sys.exit(done.returncode)
 
 
 if __name__ == "__main__":

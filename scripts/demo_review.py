@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from demo import RADLLAMA, radllama, step
+from demo_shell import RADLLAMA, radllama, step
 from simulated_raters import Known, SimulatedRater, key_of, merit
 
 from radllama.evaluation import trivial

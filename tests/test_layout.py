@@ -125,6 +125,7 @@ LAYERS = [
     "cli.doctor cli.dicom",
     "server.serve",
     "cli.rivals",
+    "cli.web",
     "cli.serve",
     "cli.unread",
     "study.design",

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from radllama.cli import web
 from radllama.cli.serve import Database, need_extra, opened
 from radllama.console import note
 
@@ -202,24 +203,15 @@ def password(
 
 @review_app.command("serve")
 def serve(
-    host: Annotated[str, typer.Option(help="The address to listen at; 127.0.0.1 is this machine alone.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen at.")] = 8010,
-    hours: Annotated[float, typer.Option(min=0.01, max=720, help="How long somebody stays signed in.")] = 12,
-    openid: Annotated[
-        str | None, typer.Option(help="The OpenID provider (its issuer's address) that people may sign in at.")
-    ] = None,
-    openid_client: Annotated[
-        str, typer.Option(help="What this server is called there; its secret, if any: RADLLAMA_OPENID_SECRET.")
-    ] = "radllama",
-    tls_cert: Annotated[Path | None, typer.Option(help="The certificate chain, as PEM.")] = None,
-    tls_key: Annotated[Path | None, typer.Option(help="Its private key, as PEM.")] = None,
-    proxy: Annotated[
-        list[str] | None,
-        typer.Option(help="The address of a reverse proxy whose X-Forwarded headers are true; repeat."),
-    ] = None,
-    allow_host: Annotated[
-        list[str] | None, typer.Option(help="A name under which browsers reach this server; repeat.")
-    ] = None,
+    host: web.Host = "127.0.0.1",
+    port: web.Port = 8010,
+    session_hours: web.SessionHours = 12.0,
+    openid: web.OpenId = None,
+    openid_client: web.OpenIdClient = "radllama",
+    tls_cert: web.TlsCert = None,
+    tls_key: web.TlsKey = None,
+    proxy: web.Proxies = None,
+    allow_host: web.AllowedHosts = None,
     plain_http: Annotated[
         bool, typer.Option("--plain-http", help="Let reports and passwords cross the network in the clear.")
     ] = False,
@@ -233,7 +225,7 @@ def serve(
 
     names = tuple(name.lower() for name in allow_host or ())
     exposure = Exposure(host, port, tls_cert, tls_key, tuple(proxy or ()), plain_http, names)
-    run_server(Settings(database, hours, openid, openid_client, exposure))
+    run_server(Settings(database, session_hours, openid, openid_client, exposure))
 
 
 @review_app.command("backup")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from radllama.cli import rivals
+from radllama.cli import rivals, web
 from radllama.errors import InputError
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ def serve(
         typer.Option(help="With --engine openai, how it is asked: chat, paper, plain, or a model folder's template."),
     ] = "chat",
     key_variable: rivals.KeyVariable = "OPENAI_API_KEY",
-    host: Annotated[str, typer.Option(help="The address to listen at; 127.0.0.1 is this machine alone.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen at.")] = 8000,
+    host: web.Host = "127.0.0.1",
+    port: web.Port = 8000,
     database: Database = None,
     workers: Annotated[
         int | None,
@@ -66,22 +66,13 @@ def serve(
     queue: Annotated[int, typer.Option(min=1, help="Requests that may wait; the next is told to come again.")] = 64,
     deadline_s: Annotated[float, typer.Option("--deadline", min=1, help="Seconds a request may take.")] = 30.0,
     limit: Annotated[str, typer.Option(help="Requests a key may make.")] = "600/minute",
-    openid: Annotated[
-        str | None, typer.Option(help="The OpenID provider (its issuer's address) that people sign in at.")
-    ] = None,
-    openid_client: Annotated[
-        str, typer.Option(help="What this server is called there; its secret, if any: RADLLAMA_OPENID_SECRET.")
-    ] = "radllama",
-    session_hours: Annotated[float, typer.Option(min=0.1, max=168, help="Until people must sign in again.")] = 12.0,
-    tls_cert: Annotated[Path | None, typer.Option(help="The certificate chain, as PEM.")] = None,
-    tls_key: Annotated[Path | None, typer.Option(help="Its private key, as PEM.")] = None,
-    proxy: Annotated[
-        list[str] | None,
-        typer.Option(help="The address of a reverse proxy whose X-Forwarded headers are true; repeat."),
-    ] = None,
-    allow_host: Annotated[
-        list[str] | None, typer.Option(help="A name under which browsers reach this server; repeat.")
-    ] = None,
+    openid: web.OpenId = None,
+    openid_client: web.OpenIdClient = "radllama",
+    session_hours: web.SessionHours = 12.0,
+    tls_cert: web.TlsCert = None,
+    tls_key: web.TlsKey = None,
+    proxy: web.Proxies = None,
+    allow_host: web.AllowedHosts = None,
     plain_http: Annotated[
         bool, typer.Option("--plain-http", help="Let findings cross the network in the clear.")
     ] = False,
