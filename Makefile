@@ -40,7 +40,7 @@ demo: $(VENV)/.core  ## Tune and score the embedded model on the sample hospital
 demo-hospital: $(VENV)/.serve  ## Rehearse: a RIS, a reader, feedback, tuning, a swap under traffic (about 6 minutes)
 	$(BIN)/python scripts/demo_hospital.py --out demo-hospital
 
-demo-review: $(VENV)/.dev  ## A blinded study with simulated raters at the real web app, analysed (about 4 minutes)
+demo-review: $(VENV)/.dev  ## A blinded study with simulated raters at the real web app, analysed (about 2 minutes)
 	$(BIN)/python scripts/demo_review.py --out demo-review $(if $(IMAGES),--images $(IMAGES))
 
 test: $(VENV)/.dev  ## Run the tests
