@@ -53,7 +53,7 @@ def ship(run: Path) -> None:
     AutoModelForCausalLM.from_pretrained(run, dtype=torch.bfloat16).save_pretrained(MINI)
     AutoTokenizer.from_pretrained(run).save_pretrained(MINI)
     for name in ("prompt.json", "selection.json", "vocabulary.json"):
-        if (run / name).exists():  # not every prompt sets sentences apart
+        if (run / name).exists():  # not every prompt tells sentences
             shutil.copy(run / name, MINI / name)
     # What is shipped is rounded, so that its hash is another than the run's.
     write_json(MINI / RUN_FILE, {**read_json(run / RUN_FILE), PINS: hash_weights(MINI)})

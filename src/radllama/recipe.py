@@ -14,7 +14,7 @@ class _Section(BaseModel):
 
 
 class PromptChoice(_Section):
-    """Which template, whether it shows the indication where a report has one, and what it sets apart."""
+    """Which template, whether it shows the indication where a report has one, and what is told of the findings."""
 
     template: Literal["paper", "llama2-chat", "plain"] = "paper"
     indication: bool = False
@@ -127,20 +127,29 @@ def read_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:
 
     Raises one InputError that names every mistake.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such recipe; complete ones stand in recipes/") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: expected settings as `key: value`, found a {type(values).__name__}")
+    values = read_settings(path, "recipe", "recipes")
     for override in overrides or []:
         _override(values, override)
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
         raise InputError(f"{path}: " + "; ".join(tell_mistakes(error))) from None
+
+
+def read_settings(path: Path, kind: str, examples: str) -> dict[str, Any]:
+    """The settings in a YAML file.
+
+    Raises InputError when it is missing (`examples`: the folder where such a `kind` stands) or no settings.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such {kind}; complete ones stand in {examples}/") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected settings as `key: value`, found a {type(values).__name__}")
+    return values
 
 
 def _override(values: dict[str, Any], override: str) -> None:

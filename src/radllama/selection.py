@@ -2,7 +2,7 @@
 
 A network of a few million parameters learns from a few thousand reports to put a sentence into the words of an
 impression, but not which of ten sentences radiologists take up. A logistic regression learns that well, from what can
-be counted in a sentence. So a prompt may set the chosen sentences apart (`radllama.prompt`): in training those that
+be counted in a sentence. So a prompt may tell the chosen sentences (`radllama.prompt`): in training those that
 the signed impression did take up, in drafting those that probably would be (Sotudeh et al. 2020, arXiv 2005.09559).
 """
 

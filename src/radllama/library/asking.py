@@ -62,7 +62,7 @@ class Asking:
         """The prompt for these findings; prior reports leave it, the farthest first, until it fits `room` tokens.
 
         It may be longer than that in the end, without any. Neither the report `leave_out` nor another one of its
-        patient is shown. `chosen`: what the prompt sets apart (see `Prompt.render`).
+        patient is shown. `chosen`: what the prompt tells (see `Prompt.render`).
         """
         shelf = self._prompt.shelf
         near = self._library.nearest(findings, shelf.count, leave_out) if shelf and self._library else []

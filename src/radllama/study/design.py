@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from radllama.errors import InputError
 from radllama.evaluation.measures import MEASURES
-from radllama.recipe import tell_mistakes
+from radllama.recipe import read_settings, tell_mistakes
 
 
 class _Section(BaseModel):
@@ -145,14 +145,7 @@ def read_study(path: Path, overrides: Sequence[str] = (), base: str | None = Non
     Recipes in it are paths from the file's folder; here they become paths from the present one. Raises one InputError
     that names every mistake.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such study; complete ones stand in studies/") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: expected settings as `key: value`, found a {type(values).__name__}")
+    values = read_settings(path, "study", "studies")
     try:
         study = Study.model_validate(values)
     except ValidationError as error:
