@@ -28,7 +28,7 @@ HEAVY = {
 
 # Bottom to top. A module may import those of lower rows, never of its own row or a higher one.
 LAYERS = [
-    "radllama errors text console stats evaluation evaluation.html training training.averaging training.optimizer "
+    "radllama errors text console stats evaluation evaluation.html training training.averaging training.muon "
     "doctor doctor.outcome interfaces study "
     "dataset drafting reports.headings reports.sample_grammar clinical clinical.lexicon clinical.segment "
     "clinical.checks store store.tables store.migrations store.migrations.versions "
@@ -37,7 +37,7 @@ LAYERS = [
     "store.migrations.versions.r0005_draft_settings store.migrations.versions.r0006_messages server review "
     "review.agreement review.analysis web web.trace web.errors web.pages",
     "files recipe evaluation.metrics reports.archive reports.fetch engines drafting.batches reports.sections "
-    "training.sharding "
+    "training.sharding training.optimizer "
     "clinical.context home store.migrate engines.post engines.cassette rivals rivals.tidy evaluation.normality "
     "evaluation.scorers review.agreement.answers review.analysis.model review.latent review.design review.blinding "
     "review.tables review.pages",

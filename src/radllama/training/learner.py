@@ -42,7 +42,9 @@ class Learner:
             note(_FALLBACKS[self.packing])
         if recipe.activation_checkpointing:
             self.network.activation_checkpointing_enable({"use_reentrant": False})
-        self.optimizer = make_optimizer(self.network, recipe.optimizer, recipe.learning_rate, recipe.weight_decay)
+        self.optimizer = make_optimizer(
+            self.network, recipe.optimizer, recipe.learning_rate, recipe.weight_decay, precision
+        )
         self.average = WeightAverage(self.network, recipe.averaging) if recipe.averaging else None
         self._learned = [p for p in self.network.parameters() if p.requires_grad]
         # Of sharded weights' gradients torch takes the mean over all processes; the loss here is a part of a sum.

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from radllama.training.muon import make_muon
 
-def make_optimizer(network: Any, name: str, learning_rate: float, weight_decay: float) -> Any:
-    """The optimizer of a network's trainable parameters.
+
+def make_optimizer(network: Any, name: str, learning_rate: float, weight_decay: float, precision: str) -> Any:
+    """The optimizer of a network's trainable parameters; `precision` ("float32", "bfloat16") is Muon's.
 
     `adamw` (Loshchilov and Hutter, arXiv 1711.05101) for everything; `muon` (Jordan 2024, scaled as in
     Liu et al., arXiv 2502.16982, so that AdamW's learning rates hold) for the matrices inside the layers,
@@ -27,8 +29,7 @@ def make_optimizer(network: Any, name: str, learning_rate: float, weight_decay: 
     )
     if not matrices:
         return adamw
-    muon = torch.optim.Muon(matrices, lr=learning_rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
-    return Together(muon, adamw)
+    return Together(make_muon(matrices, learning_rate, weight_decay, precision), adamw)
 
 
 class Together:
