@@ -6,7 +6,7 @@
 
 Reports are the sample hospital's (synthetic). Every system trains on, a stretch of steps at a time, each in a
 process of its own; only one computes at any moment. The roofline is what the same device reaches on a large
-bfloat16 matrix product in the same run.
+matrix product in the same run. All compute in bfloat16, or all in float32 where the hardware has no bfloat16.
 """
 
 import argparse
@@ -31,6 +31,7 @@ from radllama.reports.sample import write_sample
 from radllama.training.examples import Encoder
 from radllama.training.packing import build_blocks, shared_beginning
 from radllama.training.plan import find_device
+from radllama.training.start import choose_precision
 
 REPORTS, BATCH, REPEATS = 600, 16, 5
 # The fastest of these in the run stands for TRL's best; --search times every setting that we know of.
@@ -183,12 +184,13 @@ def receive(name: str, connection: Any) -> dict[str, Any]:
 
 
 def measure_peak(threads: int, device: str) -> float:
-    """Operations a second of a bfloat16 matrix product, the best of ten."""
+    """Operations a second of a matrix product in the precision that is trained in, the best of ten."""
     import torch
 
     torch.set_num_threads(threads)
+    dtype = getattr(torch, choose_precision("auto"))
     size = 2048 if device == "cpu" else 8192
-    a, b = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
+    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     best = float("inf")
     for _ in range(10):
         began = time.perf_counter()

@@ -174,6 +174,8 @@ def _run_peer(peer: Peer, plan: Plan, pace: Pace) -> None:
         TrainingArguments,
     )
 
+    from radllama.training.start import choose_precision
+
     tokenizer = AutoTokenizer.from_pretrained(plan.base)
     rows = [
         {"input_ids": e.prompt_ids + e.completion_ids, "labels": [-100] * len(e.prompt_ids) + e.completion_ids}
@@ -198,6 +200,12 @@ def _run_peer(peer: Peer, plan: Plan, pace: Pace) -> None:
         "use_cpu": plan.device == "cpu",
         **dict(peer.settings),
     }
+    dtype = None
+    if choose_precision("auto") == "float32":
+        # Where bfloat16 is only emulated no system is made to compute in it, TRL as it comes included.
+        dtype, arguments["bf16"] = "float32", False
+        if peer.trl:
+            arguments["model_init_kwargs"] = {**arguments.get("model_init_kwargs", {}), "dtype": dtype}
     if plan.device == "cuda" and peer.trl and "bf16" in arguments and find_spec("flash_attn"):
         arguments["model_init_kwargs"] = {"dtype": "bfloat16", "attn_implementation": "flash_attention_2"}
     counted = [0]
@@ -222,7 +230,7 @@ def _run_peer(peer: Peer, plan: Plan, pace: Pace) -> None:
         )
     else:
         trainer = Trainer(
-            model=get_peft_model(AutoModelForCausalLM.from_pretrained(plan.base), lora),
+            model=get_peft_model(AutoModelForCausalLM.from_pretrained(plan.base, dtype=dtype or "auto"), lora),
             args=TrainingArguments(**arguments),
             train_dataset=data,
             data_collator=DataCollatorForSeq2Seq(tokenizer),
