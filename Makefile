@@ -97,7 +97,7 @@ bench-check: $(VENV)/.core  ## Count the faults the checks find in corrupted imp
 bench-serve: $(VENV)/.dev  ## Load the server beside `transformers serve` (about 3 minutes)
 	$(BIN)/python bench/serve.py
 
-bench-vote: $(VENV)/.core  ## Time drafts by how they are made: likeliest words, 16 samples, 16 samples and a library
+bench-vote: $(VENV)/.core  ## Time drafts by how they are made: likeliest words, samples, samples and a library
 	$(BIN)/python bench/vote.py
 
 bench-soak: $(VENV)/.core  ## Ten minutes of mixed traffic while workers are killed: what is lost, what grows

@@ -22,6 +22,7 @@ from radllama.drafting.consensus import load_consensus
 from radllama.drafting.draft import DraftsReports, draft_file
 from radllama.drafting.election import Voting, elect
 from radllama.drafting.load import load_drafter
+from radllama.drafting.sampling import SAMPLES
 from radllama.drafting.voting import load_voting
 from radllama.engines import Completion, Sampling
 from radllama.evaluation.compare import compare
@@ -34,11 +35,11 @@ from radllama.library.habits import learn_habits
 from radllama.report import Report, read_reports
 
 FOLDS = 5
-SAMPLES = (1, 4, 8, 16, 32)
+COUNTS = (1, 4, 8, 16, 32)  # of samples
 CARE = ((0.5, 0.8), (0.7, 0.9), (0.8, 0.93), (0.85, 0.95), (0.9, 0.96), (0.92, 0.97), (0.92, 0.98), (0.95, 0.99))
 # The default against the rows without: every pair counts in Holm's family, so only four are held against each other.
 ALONE, CONSENSUS, UNCHECKED = "model alone", "consensus of 30", "library and vote, no checks"
-DEFAULT = "library, vote and checks, n = 16"
+DEFAULT = f"library, vote and checks, n = {SAMPLES}"
 COMPARED = ("rouge1", "rougeL", "repeated", "answered_normal", "invented")
 FIGURES = ("repeated", "answered_normal", "invented", "rouge1", "rouge2", "rougeL")
 PARTS = ("normal", "abnormal", "findings_seen", "findings_unseen")
@@ -73,14 +74,14 @@ def make_rows(model: str, library: Path) -> Iterator[tuple[str, DraftsReports, S
     """Each system with its sampling, from the simplest on."""
     drafter = load_drafter(model)
     greedy = Sampling()
-    sampled = Sampling(temperature=1.0, samples=16)
+    sampled = Sampling(temperature=1.0, samples=SAMPLES)
     yield ALONE, drafter, greedy
     if drafter.prompt.shelf:
         yield "model that reads prior reports", drafter.with_library(read_library(library)), greedy
     yield CONSENSUS, load_consensus(library, 30), greedy
-    yield "model, 16 samples vote", load_voting(drafter, Voting(checks=False), None), sampled
+    yield f"model, {SAMPLES} samples vote", load_voting(drafter, Voting(checks=False), None), sampled
     yield UNCHECKED, load_voting(drafter, Voting(checks=False), library), sampled
-    for count in SAMPLES:
+    for count in COUNTS:
         sampling = Sampling(temperature=1.0, samples=count)
         yield f"library, vote and checks, n = {count}", load_voting(drafter, Voting(), library), sampling
 
@@ -106,7 +107,7 @@ def score_rows(
 
 
 def trace_care(model: str, library: Path, reports: Sequence[Report], data: Path, out: Path) -> list[dict[str, float]]:
-    """What more care costs: the figures of each setting in CARE, on the same 16 samples."""
+    """What more care costs: the figures of each setting in CARE, on the same samples."""
     prior, habits = read_department(library)
     drafter = load_drafter(model)
     found = _sample(drafter.candidates, reports)
@@ -123,7 +124,7 @@ def trace_care(model: str, library: Path, reports: Sequence[Report], data: Path,
 
 
 def _sample(candidates: Callable[[str, str, Sampling], list[Completion]], reports: Sequence[Report]) -> list[list[str]]:
-    sampling = Sampling(temperature=1.0, samples=16)
+    sampling = Sampling(temperature=1.0, samples=SAMPLES)
     return [
         [one.text for one in candidates(report.findings, report.indication, sampling) if one.finish_reason == "stop"]
         for report in reports
@@ -190,7 +191,7 @@ def render(
         "",
     ]
     lines += _table([*head, *(f"R-1 {name.replace('_', ' ')}" for name in PARTS), "s a report"], _cells(rows, seconds))
-    lines += ["", "## What more care costs", "", "16 samples; `mentions` and `reports` as in `Voting`.", ""]
+    lines += ["", "## What more care costs", "", f"{SAMPLES} samples; `mentions` and `reports` as in `Voting`.", ""]
     lines += _table(list(curve[0]), [[f"{value:g}" for value in point.values()] for point in curve])
     lines += ["", "## By five folds over the train part, without a model", ""]
     lines += _table(head, [[name, *(f"{value:.1f}" for value in row.values())] for name, row in folds.items()])

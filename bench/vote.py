@@ -1,7 +1,8 @@
 """`make bench-vote`: what a vote costs over HTTP. Drafts a second and latency of `radllama serve` by how it drafts.
 
-The same findings go to POST /v1/impressions of three servers: the model's likeliest words alone (`--samples 1`), 16
-samples that vote, and 16 samples with a library of prior reports (the sample hospital's, unless `--library` names one).
+The same findings go to POST /v1/impressions of three servers: the model's likeliest words alone (`--samples 1`), the
+default number of samples that vote, and those with a library of prior reports (the sample hospital's, unless
+`--library` names one).
 The drafts of the third are held against `load_voting`'s, which is what `radllama draft --library` uses.
 """
 
@@ -17,7 +18,8 @@ from serve import BIN, Request, Tally, drive, free_port, served, show
 from radllama.dataset.build import build_dataset, read_split
 from radllama.drafting.election import Voting
 from radllama.drafting.load import load_drafter
-from radllama.drafting.voting import load_voting, plan_sampling
+from radllama.drafting.sampling import SAMPLES, plan_sampling
+from radllama.drafting.voting import load_voting
 from radllama.library.folder import build_library
 from radllama.reports.sample import generate, write_sample
 
@@ -44,7 +46,7 @@ def main() -> None:
             findings = [report.findings for report in generate(200, seed=7)]
         ways: dict[str, list[str | Path]] = {
             "likeliest words": ["--samples", "1"],
-            "16 samples vote": [],
+            f"{SAMPLES} samples vote": [],
             "and a library": ["--library", library],
         }
         result: dict[str, Any] = {}

@@ -12,7 +12,8 @@ from test_assistant import run as run_jobs
 from radllama.drafting.draft import Drafter
 from radllama.drafting.election import FROM_FINDINGS, Voting
 from radllama.drafting.load import load_drafter
-from radllama.drafting.voting import VotingDrafter, load_voting, plan_sampling
+from radllama.drafting.sampling import plan_sampling
+from radllama.drafting.voting import VotingDrafter, load_voting
 from radllama.files import write_jsonl
 from radllama.library.folder import build_library
 from radllama.prompt import make_prompt, write_prompt

@@ -53,7 +53,7 @@ LAYERS = [
     "library.consensus",
     "evaluation.trivial",
     "evaluation.folder evaluation.curve",
-    "engines.shared engines.manifest",
+    "engines.shared engines.manifest drafting.sampling",
     "engines.ctranslate2",
     "dataset.cleaning dataset.leaks evaluation.drafts reports.phi "
     "reports.table reports.mimic_cxr clinical.label clinical.observations clinical.checks.rules "

@@ -11,7 +11,7 @@ from radllama.drafting.abstain import Vocabulary
 from radllama.drafting.draft import Drafter, draft_file
 from radllama.drafting.election import FROM_FINDINGS, Voting
 from radllama.drafting.load import load_drafter
-from radllama.drafting.voting import VotingDrafter, load_voting, plan_sampling
+from radllama.drafting.voting import VotingDrafter, load_voting
 from radllama.engines import Completion, Sampling
 from radllama.errors import InputError
 from radllama.files import read_json, read_jsonl, write_jsonl
@@ -117,27 +117,6 @@ def test_a_candidate_that_was_cut_off_has_no_voice(drafter: VotingDrafter) -> No
 def test_errors_are_those_of_the_drafter(drafter: VotingDrafter) -> None:
     with pytest.raises(InputError, match="the findings hold no words"):
         drafter.draft("...", sampling=SAMPLED)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "sampling"),
-    [
-        ((False, 64, None, None, 1, 0), Sampling(64)),
-        ((True, 64, None, None, 1, 7), Sampling(64, 1.0, 7, samples=16)),
-        ((True, 64, 0.7, None, 1, 0), Sampling(64, 0.7, 0, samples=16)),
-        ((True, 64, 0.0, None, 1, 0), Sampling(64)),
-        ((True, 64, None, None, 4, 0), Sampling(64, beams=4)),
-        ((False, 64, None, 8, 1, 0), Sampling(64, 1.0, 0, samples=8)),
-        ((True, 64, None, 1, 1, 0), Sampling(64)),
-    ],
-)
-def test_what_a_command_leaves_open_is_the_best_setting(arguments: Any, sampling: Sampling) -> None:
-    assert plan_sampling(*arguments) == sampling
-
-
-def test_samples_at_temperature_zero_are_refused() -> None:
-    with pytest.raises(InputError, match="several samples need a temperature above 0"):
-        plan_sampling(True, 64, 0.0, 8, 1, 0)
 
 
 def test_it_abstains_where_the_models_drafter_does(base: Drafter, library: Path) -> None:

@@ -7,6 +7,7 @@ import typer
 
 from radllama.cli import rivals
 from radllama.console import note
+from radllama.drafting.sampling import SAMPLES, plan_sampling
 from radllama.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ def draft(
         float | None, typer.Option(min=0, help="0 is greedy: the likeliest words.  [default: 0; of samples, 1]")
     ] = None,
     samples: Annotated[
-        int | None, typer.Option(min=1, help="Candidates that vote for the draft.  [default: 1; with --library, 16]")
+        int | None,
+        typer.Option(min=1, help=f"Candidates that vote for the draft.  [default: 1; with --library, {SAMPLES}]"),
     ] = None,
     beams: Annotated[int, typer.Option(min=1, help="Search so many drafts at once for the likeliest.")] = 1,
     seed: Annotated[int, typer.Option(help="For a temperature above 0.")] = 0,
@@ -75,7 +77,7 @@ def draft(
     from radllama.drafting.draft import MISSES_LIBRARY, REFUSALS, draft_file
     from radllama.drafting.election import FINDINGS_ALONE, FROM_FINDINGS, Voting
     from radllama.drafting.load import load_drafter
-    from radllama.drafting.voting import load_voting, plan_sampling
+    from radllama.drafting.voting import load_voting
     from radllama.files import read_json
     from radllama.library.advice import custom_advice
 

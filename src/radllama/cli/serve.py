@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from radllama.cli import rivals, web
+from radllama.drafting.sampling import SAMPLES
 from radllama.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ def serve(
     ] = None,
     samples: Annotated[
         int | None,
-        typer.Option(min=1, help="Candidates of the model that vote for each draft; 1: its likeliest.  [default: 16]"),
+        typer.Option(
+            min=1, help=f"Candidates of the model that vote for each draft; 1: its likeliest.  [default: {SAMPLES}]"
+        ),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto.")] = "auto",
     engine: Annotated[

@@ -14,8 +14,6 @@ from radllama.library.folder import fingerprint, read_department
 from radllama.library.habits import Habits
 from radllama.report import Report
 
-_SAMPLES, _TEMPERATURE = 16, 1.0
-
 
 class VotingDrafter(Drafter):
     """A drafter whose candidates (samples or beams, see Sampling) are not the draft but vote for it."""
@@ -51,23 +49,3 @@ def load_voting(drafter: Drafter, voting: Voting, folder: Path | None) -> Voting
     """A voting drafter with the library in a folder, or with none."""
     library, habits = read_department(folder) if folder else (None, None)
     return VotingDrafter(drafter, voting, library, fingerprint(folder) if folder else "none", habits)
-
-
-def plan_sampling(
-    with_library: bool,
-    max_new_tokens: int,
-    temperature: float | None,
-    samples: int | None,
-    beams: int,
-    seed: int,
-) -> Sampling:
-    """The sampling of a command that leaves some of it open.
-
-    With a library 16 samples at temperature 1 vote, unless beams or temperature 0 ask for the likeliest words;
-    without one, a single draft is greedy.
-    """
-    if samples is None:
-        samples = _SAMPLES if with_library and beams == 1 and temperature != 0 else 1
-    if temperature is None:
-        temperature = _TEMPERATURE if samples > 1 else 0.0
-    return Sampling(max_new_tokens, temperature, seed, samples, beams)

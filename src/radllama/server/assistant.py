@@ -8,7 +8,8 @@ from radllama.console import note
 from radllama.drafting.draft import MISSES_LIBRARY, NO_FINDINGS, REFUSALS, TOO_LONG, Drafter
 from radllama.drafting.election import Voting
 from radllama.drafting.load import load_drafter
-from radllama.drafting.voting import VotingDrafter, load_voting, plan_sampling
+from radllama.drafting.sampling import plan_sampling
+from radllama.drafting.voting import VotingDrafter, load_voting
 from radllama.engines import Completion, Sampling
 from radllama.errors import InputError
 from radllama.library.advice import custom_advice

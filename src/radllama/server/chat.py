@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from radllama.drafting.draft import NO_FINDINGS, REFUSALS
 from radllama.drafting.election import Voting, elect
-from radllama.drafting.voting import plan_sampling
+from radllama.drafting.sampling import plan_sampling
 from radllama.engines import Completion, Sampling
 from radllama.engines.openai import TOO_LONG, Asked, OpenAIEngine
 from radllama.errors import InputError

@@ -6,7 +6,8 @@ from pathlib import Path
 from radllama.console import note
 from radllama.drafting.draft import Drafter
 from radllama.drafting.election import Voting
-from radllama.drafting.voting import load_voting, plan_sampling
+from radllama.drafting.sampling import plan_sampling
+from radllama.drafting.voting import load_voting
 from radllama.engines.openai import KEY_VARIABLE, Endpoint, OpenAIEngine, list_models
 from radllama.errors import InputError
 from radllama.library.folder import fingerprint, read_department
@@ -15,7 +16,7 @@ from radllama.server.assistant import Assistant
 from radllama.server.chat import ChatAssistant, Department
 
 _ATTEMPTS = 2  # a request here has a deadline; who asks may ask again
-_CONCURRENCY = 16  # the samples of one draft at once
+_CONCURRENCY = 16  # samples written at once, of one draft or several
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ from radllama.console import note
 from radllama.drafting.draft import DraftsReports, draft_file
 from radllama.drafting.election import Voting
 from radllama.drafting.load import load_drafter
-from radllama.drafting.voting import load_voting, plan_sampling
+from radllama.drafting.sampling import plan_sampling
+from radllama.drafting.voting import load_voting
 from radllama.errors import InputError
 from radllama.evaluation.evaluate import Scoring, evaluate
 from radllama.files import read_json, write_json
