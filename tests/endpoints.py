@@ -14,6 +14,7 @@ from radllama.engines import Completion, Sampling
 from radllama.engines.transformers import TransformersEngine
 from radllama.model import Model
 from radllama.rivals.question import make_layout
+from radllama.server.logprobs import render_chat, render_text
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ class ModelServer(ThreadingHTTPServer):
         return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
     def complete(self, body: dict[str, Any]) -> Reply:
-        sampling = Sampling(body["max_tokens"], body["temperature"], body.get("seed", 0))
+        told = body.get("top_logprobs", 0) if body.get("logprobs") is True else body.get("logprobs")
+        sampling = Sampling(body["max_tokens"], body["temperature"], body.get("seed", 0), logprobs=told)
         engine = self.texts if "prompt" in body else self.chats
         prompt = body["prompt"] if "prompt" in body else self.lay_template(body["messages"])
         if engine.count_tokens(prompt) + sampling.max_new_tokens > self.context_tokens:
@@ -72,6 +74,9 @@ class ModelServer(ThreadingHTTPServer):
         text = completion.text
         said = {"text": text} if "prompt" in body else {"message": {"role": "assistant", "content": text}}
         choice = {"index": 0, "finish_reason": completion.finish_reason, **said}
+        if completion.spelled is not None:
+            lay_out = render_text if "prompt" in body else render_chat
+            choice["logprobs"] = lay_out(completion.spelled)
         usage = {"completion_tokens": completion.tokens}
         return Reply(200, {"object": "completion", "model": body["model"], "choices": [choice], "usage": usage})
 

@@ -46,7 +46,7 @@ LAYERS = [
     "web.middleware web.sessions "
     "evaluation.bertscore review.agreement.chance review.agreement.icc",
     "report run dataset.splits training.scratch training.checkpoint reports.sample clinical.read server.audit "
-    "engines.streaming web.exposure",
+    "engines.streaming engines.logprobs web.exposure",
     "vote wording library.index weights",
     "library.library",
     "library",
@@ -97,9 +97,9 @@ LAYERS = [
     "rivals.load",
     "dataset.build",
     "training.train training.plan",
-    "clinical.links drafting.style server.jobs server.stops server.limiter server.schemas server.openid "
-    "server.feedback server.messages",
-    "server.worker server.openai_schemas server.recorder server.impressions server.way",
+    "clinical.links drafting.style server.jobs server.logprobs server.stops server.limiter server.schemas "
+    "server.openid server.feedback server.messages",
+    "server.worker server.openai_schemas server.recorder server.impressions server.continuation server.way",
     "server.assistant server.chat",
     "server.endpoint",
     "server.pool",

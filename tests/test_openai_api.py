@@ -86,7 +86,7 @@ def test_a_stream_ends_before_a_stop_string_that_comes_in_two_pieces(client: ope
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"logprobs": True}, "does not tell the log probabilities"),
+        ({"logprobs": True}, "does not tell the log-probabilities"),
         ({"top_p": 0.5}, "top_p: Input should be 1"),
         ({"presence_penalty": 1}, "presence_penalty: Input should be 0"),
         ({"n": 100}, "less than or equal to 8"),

@@ -10,4 +10,11 @@ class InputError(Exception):
 
 
 class EndpointError(InputError):
-    """Another server does not answer as it should: the mistake, if it is one, is not in what was asked."""
+    """Another server does not answer as it should: the mistake, if it is one, is not in what was asked.
+
+    `param`: the field of our request that it says it does not take.
+    """
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param

@@ -251,7 +251,7 @@ def draft_file(
         **drafter.settings(),
         "reports_sha256": hash_file(reports_path),
         "batch_size": batch_size,
-        **asdict(sampling),
+        **{name: value for name, value in asdict(sampling).items() if name != "logprobs"},  # no draft depends on them
     }
     run_file = out.with_suffix(".run.json")
     partial = _Partial(out.with_name(out.name + ".partial"), settings)

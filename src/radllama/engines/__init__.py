@@ -21,6 +21,7 @@ class Sampling:
 
     Temperature 0 follows the likeliest words: greedily, or with `beams` > 1 by beam search, which gives
     that many candidates, the best first. A temperature above 0 draws `samples` candidates under `seed`.
+    `logprobs`: with a number, each token is told with its log-probability and so many of the likeliest there.
     """
 
     max_new_tokens: int = 128
@@ -28,12 +29,30 @@ class Sampling:
     seed: int = 0
     samples: int = 1
     beams: int = 1
+    logprobs: int | None = None
 
     def __post_init__(self) -> None:
         if self.samples > 1 and not self.temperature:
             raise InputError("several samples need a temperature above 0; at 0 they would all be the same")
         if self.beams > 1 and self.temperature:
             raise InputError("beams need temperature 0; with a temperature above 0, ask for samples")
+        if self.beams > 1 and self.logprobs is not None:
+            raise InputError("a beam search does not tell the log-probabilities of its tokens; ask for one without")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token of a draft, or one that could have stood there, and its natural log-probability at temperature 1.
+
+    utf8: what it adds to the text. A token that only begins a character adds nothing, and the one that completes the
+    character adds all of it. name: the same as text; of a token that adds nothing, its name in the vocabulary.
+    likeliest: those that could have stood in its place, the likeliest first.
+    """
+
+    name: str
+    utf8: bytes
+    logprob: float
+    likeliest: tuple["Token", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +61,8 @@ class Completion:
 
     logprob: the natural logarithm of the draft's probability at temperature 1, its end token included.
     tokens: how many tokens that sum is over. margin: by how much, in logits, its closest choice of a token
-    was made. None or 0 where the engine is not told, or has nothing to tell.
+    was made. spelled: the draft's tokens, without the end token, where the sampling asks for log-probabilities.
+    None or 0 where the engine is not told, or has nothing to tell.
     """
 
     text: str
@@ -50,6 +70,7 @@ class Completion:
     logprob: float | None = field(default=None, compare=False)
     tokens: int = field(default=0, compare=False)
     margin: float | None = field(default=None, compare=False)
+    spelled: tuple[Token, ...] | None = field(default=None, compare=False)
 
 
 class Engine(Protocol):

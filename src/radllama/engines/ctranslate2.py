@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from radllama.engines import CTRANSLATE2, NEAR_TIE, Completion, Engine, Sampling
+from radllama.engines.logprobs import Step, spell_tokens
 from radllama.engines.manifest import read_manifest
 from radllama.engines.shared import shared_tokens
 from radllama.engines.streaming import stream_text
@@ -94,7 +95,7 @@ class CTranslate2Engine(Engine):
     def _follow(self, encoded: Sequence[list[str]], sampling: Sampling) -> list[Completion]:
         """The likeliest token, one after another."""
         # int8 needs no margin: equal lengths are exact there.
-        options = {"return_logits_vocab": self._manifest.precision != "int8"}
+        options = {"return_logits_vocab": self._manifest.precision != "int8" or sampling.logprobs is not None}
         pending: dict[int, Any] = {}
         order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))
         for _, alike in groupby(order, key=lambda i: len(encoded[i])):
@@ -102,7 +103,7 @@ class CTranslate2Engine(Engine):
             for rows in (indices[at : at + _MOST_ROWS] for at in range(0, len(indices), _MOST_ROWS)):
                 results = self._submit(self._generator, [encoded[i] for i in rows], sampling, **options)
                 pending.update(zip(rows, results, strict=True))
-        return [self._completions(pending[i].result())[0] for i in range(len(encoded))]
+        return [self._completions(pending[i].result(), sampling.logprobs)[0] for i in range(len(encoded))]
 
     def _search(self, encoded: Sequence[list[str]], sampling: Sampling) -> list[list[Completion]]:
         """The candidates of a beam search: each prompt alone, as a search has too many near ties to look for."""
@@ -119,13 +120,14 @@ class CTranslate2Engine(Engine):
             "num_hypotheses": sampling.samples,
             "sampling_topk": 0,  # of the whole vocabulary
             "sampling_temperature": sampling.temperature,
+            "return_logits_vocab": sampling.logprobs is not None,  # those of the model, before the temperature
         }
         with _seed_lock:
             ctranslate2.set_random_seed(int.from_bytes(digest[:4], "big"))
             generator = ctranslate2.Generator(self._path, **self._options)
             (pending,) = self._submit(generator, [tokens], sampling, **drawing)
             drawn = pending.result()
-        drafts = self._completions(drawn)
+        drafts = self._completions(drawn, sampling.logprobs)
         if sampling.temperature == 1:  # the draw's own scores are those of the model
             return drafts
         scored = self._generator.score_batch([[*tokens, *sequence] for sequence in drawn.sequences])
@@ -151,13 +153,14 @@ class CTranslate2Engine(Engine):
             )
         )
 
-    def _completions(self, result: Any) -> list[Completion]:
+    def _completions(self, result: Any, logprobs: int | None = None) -> list[Completion]:
         """The completions of one prompt, from sequences of token strings that may close with an end token."""
         completions = []
         for i, tokens in enumerate(result.sequences):
             stopped = bool(tokens) and tokens[-1] in self._manifest.ends
             ids = result.sequences_ids[i][: -1 if stopped else None]
             logits = result.logits[i][: len(tokens)] if result.logits else []
+            steps = [] if logprobs is None else [_step(*one, logprobs) for one in zip(logits, ids, strict=False)]
             completions.append(
                 Completion(
                     text=self._decode(ids).strip(),
@@ -165,6 +168,9 @@ class CTranslate2Engine(Engine):
                     logprob=result.scores[i] * len(tokens),  # they are means
                     tokens=len(tokens),
                     margin=min(map(_margin, logits), default=None),
+                    spelled=None
+                    if logprobs is None
+                    else spell_tokens(steps, self._decode, self._tokenizer.id_to_token),
                 )
             )
         return completions
@@ -187,6 +193,17 @@ def _margin(logits: Any) -> float:
     values = np.asarray(logits).ravel()
     second, first = np.partition(values, len(values) - 2)[-2:]
     return float(first - second)
+
+
+def _step(logits: Any, token: int, likeliest: int) -> Step:
+    """The log-probability of the chosen token, and the likeliest tokens with theirs."""
+    import numpy as np
+
+    values = np.asarray(logits, dtype=np.float64).ravel()
+    values -= values.max()
+    values -= np.log(np.exp(values).sum())
+    best = np.argsort(-values, kind="stable")[:likeliest]
+    return [(one, float(values[one])) for one in (token, *best.tolist())]
 
 
 def _count_cores() -> int:

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from radllama.engines import Completion, Engine, Sampling
+from radllama.engines import Completion, Engine, Sampling, Token
 from radllama.engines.cassette import Cassette, hash_request
 from radllama.engines.post import Address, Poster, TooLongError
 from radllama.errors import InputError
@@ -165,6 +165,7 @@ class OpenAIEngine(Engine):
             "max_tokens": sampling.max_new_tokens,
             "temperature": sampling.temperature,
             "seed": seed,
+            **_logprob_fields(prompt, sampling.logprobs),
             **self._endpoint.fields,
         }
         return {name: value for name, value in fields.items() if value is not None}
@@ -192,7 +193,7 @@ def _parse_completion(response: Mapping[str, Any], host: str) -> Completion:
         text = message.get("content", message.get("text"))
         reason = _REASONS.get(str(choice.get("finish_reason")), "other")
         if isinstance(text, str):
-            return Completion(text.strip(), reason, tokens=_tokens(response))
+            return Completion(text.strip(), reason, tokens=_tokens(response), spelled=_parse_logprobs(choice))
         if text is None and "message" in choice:  # all tokens went into thinking, or the filter declined
             return Completion("", reason)
     raise InputError(f"{host}: answered with something that is no completion; is it OpenAI-compatible?")
@@ -205,6 +206,42 @@ def _parse_piece(event: Mapping[str, Any]) -> str:
     piece = choice.get("delta", choice) if isinstance(choice, dict) else {}
     text = piece.get("content", piece.get("text")) if isinstance(piece, dict) else None
     return text if isinstance(text, str) else ""
+
+
+def _logprob_fields(prompt: Asked, likeliest: int | None) -> dict[str, Any]:
+    if likeliest is None:
+        return {}
+    return {"logprobs": likeliest} if isinstance(prompt, str) else {"logprobs": True, "top_logprobs": likeliest}
+
+
+def _parse_logprobs(choice: Mapping[str, Any]) -> tuple[Token, ...] | None:
+    """A choice's tokens as the server spells them; None where it does not, or not as OpenAI does."""
+    told = choice.get("logprobs")
+    try:
+        if not told:
+            return None
+        if "content" in told:  # as chat completions have it
+            return tuple(
+                _parse_token(one, tuple(_parse_token(other) for other in one.get("top_logprobs") or ()))
+                for one in told["content"]
+            )
+        others = told.get("top_logprobs") or [{}] * len(told["tokens"])
+        return tuple(
+            Token(name, name.encode(), float(odds), _rank(likeliest or {}))
+            for name, odds, likeliest in zip(told["tokens"], told["token_logprobs"], others, strict=True)
+        )
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _parse_token(one: Mapping[str, Any], likeliest: tuple[Token, ...] = ()) -> Token:
+    name, raw = one["token"], one.get("bytes")
+    return Token(name, name.encode() if raw is None else bytes(raw), float(one["logprob"]), likeliest)
+
+
+def _rank(likeliest: Mapping[str, float]) -> tuple[Token, ...]:
+    ranked = sorted(likeliest.items(), key=lambda one: -one[1])
+    return tuple(Token(name, name.encode(), float(odds)) for name, odds in ranked)
 
 
 def _path(request: Mapping[str, Any]) -> str:

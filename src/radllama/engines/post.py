@@ -210,15 +210,15 @@ class Poster:
         told = f"answered {status}" + (f" ({code})" if code else "")
         parameter = error.get("param")
         if isinstance(parameter, str) and parameter in body:  # our own word, so it may be shown
-            told += f": it does not take {parameter!r} as it was sent; see --request"
-        elif advice := _ADVICE.get(status):
+            return self._error(f"{told}: it does not take {parameter!r} as it was sent; see --request", parameter)
+        if advice := _ADVICE.get(status):
             told += f": {advice}"
         else:
             told += "; its log says why (its message is not shown: it might quote the findings)"
         return self._error(told)
 
-    def _error(self, told: str) -> EndpointError:
-        return EndpointError(f"{self._address.host}: {told}")
+    def _error(self, told: str, param: str | None = None) -> EndpointError:
+        return EndpointError(f"{self._address.host}: {told}", param)
 
 
 def _error_of(response: "httpx.Response") -> dict[str, Any]:

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from radllama.engines import NEAR_TIE, TRANSFORMERS, Completion, Engine, Sampling
+from radllama.engines.logprobs import Step, spell_tokens
 from radllama.engines.shared import shared_tokens
 from radllama.engines.streaming import stream_text
 from radllama.prompt import encode_text
@@ -105,8 +106,10 @@ class TransformersEngine(Engine):
         watching = {"streamer": watch, "stopping_criteria": [watch]} if watch else {}
         output = self._run([row.prompt for row in rows], sampling, logits_processor=[choice], **watching)
         return [
-            self._completion(ids.tolist(), logprob, margin)
-            for ids, logprob, margin in zip(output.sequences, choice.logprobs, choice.margins, strict=True)
+            self._completion(ids.tolist(), logprob, margin, None if sampling.logprobs is None else steps)
+            for ids, logprob, margin, steps in zip(
+                output.sequences, choice.logprobs, choice.margins, choice.steps, strict=True
+            )
         ]
 
     def _search(self, prompt: list[int], sampling: Sampling) -> list[Completion]:
@@ -175,10 +178,18 @@ class TransformersEngine(Engine):
         cache.batch_repeat_interleave(rows)
         return cache
 
-    def _completion(self, ids: list[int], logprob: float | None = None, margin: float | None = None) -> Completion:
+    def _completion(
+        self,
+        ids: list[int],
+        logprob: float | None = None,
+        margin: float | None = None,
+        steps: Sequence[Step] | None = None,
+    ) -> Completion:
         stop = next((i for i, token in enumerate(ids) if token in self.ends), None)
         reason, tokens = ("length", len(ids)) if stop is None else ("stop", stop + 1)
-        return Completion(self._decode(ids[:stop]).strip(), reason, logprob, tokens, margin)
+        name = self._tokenizer.convert_ids_to_tokens
+        spelled = None if steps is None else spell_tokens(steps[:stop], self._decode, name)
+        return Completion(self._decode(ids[:stop]).strip(), reason, logprob, tokens, margin, spelled)
 
     def _decode(self, ids: list[int]) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=True))
@@ -203,8 +214,10 @@ class _Choice:
     def __init__(self, rows: Sequence[_Row], sampling: Sampling, ends: set[int]) -> None:
         self.logprobs = [0.0] * len(rows)
         self.margins = [float("inf")] * len(rows)
+        self.steps: list[list[Step]] = [[] for _ in rows]
         self._alive = list(range(len(rows)))
         self._ends = ends
+        self._likeliest = sampling.logprobs
         self._temperature = sampling.temperature
         self._noise = [_generator(row, sampling.seed) for row in rows] if sampling.temperature else []
 
@@ -220,7 +233,13 @@ class _Choice:
             noisy = logits
         best = noisy[alive].topk(2)
         tokens = best.indices[:, :1]
-        logprobs = logits[alive].log_softmax(-1).gather(1, tokens)[:, 0].tolist()
+        odds = logits[alive].log_softmax(-1)
+        logprobs = odds.gather(1, tokens)[:, 0].tolist()
+        if self._likeliest is not None:
+            others = odds.topk(min(self._likeliest, odds.shape[1]))
+            chosen = zip(tokens[:, 0].tolist(), logprobs, others.indices.tolist(), others.values.tolist(), strict=True)
+            for i, (token, logprob, ids, theirs) in zip(self._alive, chosen, strict=True):
+                self.steps[i].append([(token, logprob), *zip(ids, theirs, strict=True)])
         margins = (best.values[:, 0] - best.values[:, 1]).tolist()
         for i, logprob, margin in zip(self._alive, logprobs, margins, strict=True):
             self.logprobs[i] += logprob

@@ -15,9 +15,11 @@ from radllama.errors import InputError
 from radllama.library.advice import custom_advice
 from radllama.library.asking import Asked
 from radllama.model import model_folder
+from radllama.server.continuation import EXCEEDED, continue_text
 from radllama.server.impressions import show_choices, show_neighbours
 from radllama.server.jobs import (
     IMPOSSIBLE,
+    LOGPROBS,
     Channel,
     Choice,
     CompletionJob,
@@ -28,7 +30,6 @@ from radllama.server.jobs import (
     Result,
     Silent,
 )
-from radllama.server.stops import cut_at_stop
 from radllama.server.way import tell_way
 from radllama.text import words
 from radllama.weights import digest_weights
@@ -36,6 +37,10 @@ from radllama.weights import digest_weights
 # Without a vote alternatives are sampled: warm enough to differ from the draft, not so warm that they stray from the
 # findings.
 _ALTERNATIVES_TEMPERATURE = 0.7
+_TOLD = (
+    "this draft begins with sentences that a rule takes from the findings: they are not the model's, and have no "
+    "log-probabilities; ask without logprobs, or use /v1/completions"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,7 @@ class Assistant:
                 outcomes.append(self._impression(one, one.job, drafted[at], channel.is_wanted(at)))
                 self._show(at, one, outcomes[-1], channel)
             else:
-                outcomes.append(_continuation(one, one.job, drafted[at]))
+                outcomes.append(continue_text(one.job, drafted[at], one.prompt.tokens))
         return outcomes
 
     def _ask(self, job: Job) -> _Asked | Failure:
@@ -99,6 +104,8 @@ class Assistant:
                 f"{prompt.tokens} tokens and {job.max_new_tokens} for the draft exceed the model's context of "
                 f"{self._drafter.engine.context_tokens}; send less, for nothing is ever cut",
             )
+        if isinstance(job, CompletionJob) and job.logprobs is not None and prompt.told:
+            return Failure(IMPOSSIBLE, _TOLD, LOGPROBS)
         streams = isinstance(job, CompletionJob) or (job.style == "house" and not self._voting)
         return _Asked(job, prompt, self._sampling(job), streams)
 
@@ -115,9 +122,11 @@ class Assistant:
         """Of all candidates of an impression that is voted for, of the first of one that is not, of a completion's."""
         if isinstance(job, ImpressionJob) and self._voting:
             return plan_sampling(True, job.max_new_tokens, None, self._samples, 1, job.seed)
-        if isinstance(job, ImpressionJob) or not job.temperature:
-            return Sampling(max_new_tokens=job.max_new_tokens)
-        return Sampling(job.max_new_tokens, job.temperature, job.seed, samples=job.n)
+        if isinstance(job, ImpressionJob):
+            return Sampling(job.max_new_tokens)
+        if not job.temperature:
+            return Sampling(job.max_new_tokens, logprobs=job.logprobs)
+        return Sampling(job.max_new_tokens, job.temperature, job.seed, samples=job.n, logprobs=job.logprobs)
 
     def _complete(self, asked: dict[int, _Asked], channel: Channel) -> dict[int, list[Completion]]:
         groups: dict[Sampling, list[int]] = {}
@@ -158,7 +167,7 @@ class Assistant:
         if not wanted:
             return Result((Choice("", "stop"),), asked.prompt.tokens, 0)
         if any(one.finish_reason == TOO_LONG for one in drafted):  # which only an endpoint finds out so late
-            return Failure(IMPOSSIBLE, "what was sent exceeds the model's context; send less, for nothing is ever cut")
+            return EXCEEDED
         if self._voting:
             elected = self._voting.elect(job.findings, drafted)
             others = [(text, "stop") for text in elected.others[: job.n - 1]]
@@ -185,14 +194,6 @@ class Assistant:
         # Candidates are no draft: what streams of a vote is what was elected.
         if self._voting and isinstance(outcome, Result):
             channel.piece(at, outcome.choices[0].text)
-
-
-def _continuation(asked: _Asked, job: CompletionJob, drafted: list[Completion]) -> Result:
-    choices = []
-    for completion in drafted * (1 if job.temperature else job.n):  # greedy choices are all the same
-        text, stopped = cut_at_stop(completion.text, job.stop)
-        choices.append(Choice(text, "stop" if stopped else completion.finish_reason))
-    return Result(tuple(choices), asked.prompt.tokens, sum(completion.tokens for completion in drafted))
 
 
 def load_assistant(

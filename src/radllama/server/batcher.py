@@ -98,9 +98,9 @@ class Batcher:
                     return event
         raise AssertionError("a job ends with an outcome")
 
-    def stream(self, job: Job) -> AsyncGenerator[str | Result | Failure, None]:
-        """Like `do`, with the draft's characters as they are written; close it when nobody reads any more."""
-        return self._follow(job, wants_pieces=True)
+    def stream(self, job: Job, pieces: bool = True) -> AsyncGenerator[str | Result | Failure, None]:
+        """Like `do`, with the draft's characters as they are written, or without; to be closed when nobody reads it."""
+        return self._follow(job, pieces)
 
     async def drain(self, timeout_s: float) -> None:
         """Take no more jobs and wait until those taken are done, or the time has passed."""

@@ -17,6 +17,7 @@ from radllama.library import Library
 from radllama.library.habits import Habits
 from radllama.rivals.question import Layout, Question
 from radllama.rivals.tidy import tidy
+from radllama.server.continuation import EXCEEDED, continue_text
 from radllama.server.impressions import show_choices, show_neighbours
 from radllama.server.jobs import (
     IMPOSSIBLE,
@@ -28,7 +29,6 @@ from radllama.server.jobs import (
     ModelInfo,
     Result,
 )
-from radllama.server.stops import cut_at_stop
 from radllama.server.way import tell_way
 from radllama.text import words
 
@@ -91,7 +91,8 @@ class ChatAssistant:
     def _ask(self, job: Job) -> tuple[Asked, Sampling]:
         if isinstance(job, CompletionJob):
             greedy = not job.temperature
-            sampling = Sampling(job.max_new_tokens, job.temperature, job.seed, samples=1 if greedy else job.n)
+            samples = 1 if greedy else job.n
+            sampling = Sampling(job.max_new_tokens, job.temperature, job.seed, samples, logprobs=job.logprobs)
             if isinstance(job.prompt, str):
                 return job.prompt, sampling
             return [{"role": role, "content": content} for role, content in job.prompt], sampling
@@ -108,20 +109,20 @@ class ChatAssistant:
             return messages, Sampling(job.max_new_tokens, 0.7, job.seed, samples=job.n)
         return messages, Sampling(job.max_new_tokens)
 
-    def _stream(self, job: CompletionJob, prompt: Asked, sampling: Sampling, channel: Channel) -> Result:
+    def _stream(self, job: CompletionJob, prompt: Asked, sampling: Sampling, channel: Channel) -> Result | Failure:
         text = ""
         for piece in self._engine.stream(prompt, sampling):
             text += piece
             channel.piece(0, piece)
             if not channel.is_wanted(0):
                 break
-        return _continuation(job, [Completion(text, "stop")])
+        return continue_text(job, [Completion(text, "stop")])
 
     def _finish(self, job: Job, answers: list[Completion]) -> Result | Failure:
-        if any(one.finish_reason == TOO_LONG for one in answers):
-            return Failure(IMPOSSIBLE, "what was sent exceeds the model's context; send less, for nothing is ever cut")
         if isinstance(job, CompletionJob):
-            return _continuation(job, answers)
+            return continue_text(job, answers)
+        if any(one.finish_reason == TOO_LONG for one in answers):
+            return EXCEEDED
         # Tidied before anybody sees it; a model that would not answer has said nothing.
         said = [(tidy(one.text).text, _reason(one)) for one in answers]
         written = sum(one.tokens for one in answers)
@@ -142,14 +143,6 @@ class ChatAssistant:
         drafts = [(elected.text, elected.finish_reason), *((text, "stop") for text in elected.others[: job.n - 1])]
         choices = show_choices(job.findings, job.style, drafts, [text for text, _ in said], elected.neighbours)
         return Result(choices, 0, written, neighbours=show_neighbours(elected.neighbours[: job.neighbours]))
-
-
-def _continuation(job: CompletionJob, answers: Sequence[Completion]) -> Result:
-    choices = []
-    for answer in [*answers] * (1 if job.temperature else job.n):
-        text, stopped = cut_at_stop(answer.text, job.stop)
-        choices.append(Choice(text, "stop" if stopped else _reason(answer)))
-    return Result(tuple(choices), 0, sum(one.tokens for one in answers))
 
 
 def _reason(answer: Completion) -> str:

@@ -4,9 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from radllama.engines import Token
+
 IMPOSSIBLE = "invalid_request"  # the request's fault: it would fail again
 ELSEWHERE = "elsewhere"  # the fault of the server that has the model: it may not fail again
 BROKEN = "server_error"  # ours: a bug, or a worker that died of the request
+LOGPROBS = "logprobs"  # the field of a request that a failure can be due to
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,10 @@ class ImpressionJob:
 
 @dataclass(frozen=True, slots=True)
 class CompletionJob:
-    """A text, or the (role, content) turns of a conversation, to be continued `n` times."""
+    """A text, or the (role, content) turns of a conversation, to be continued `n` times.
+
+    `logprobs`: how many of the likeliest tokens are told beside each token with its log-probability; None: none at all.
+    """
 
     prompt: str | tuple[tuple[str, str], ...]
     max_new_tokens: int = 128
@@ -51,6 +57,7 @@ class CompletionJob:
     seed: int = 0
     n: int = 1
     stop: tuple[str, ...] = ()
+    logprobs: int | None = None
 
     @property
     def size(self) -> int:
@@ -66,7 +73,8 @@ Job = ImpressionJob | CompletionJob
 class Choice:
     """One continuation: its text, and why it ended ("stop" or "length").
 
-    An impression has its `links`, `flags` and `voices` beside it, as the JSON values that the API shows.
+    An impression has its `links`, `flags` and `voices` beside it, as the JSON values that the API shows; a continuation
+    its `tokens` where they were asked for and are known.
     """
 
     text: str
@@ -74,6 +82,7 @@ class Choice:
     links: tuple[dict[str, Any], ...] = ()
     flags: tuple[dict[str, Any], ...] = ()
     voices: tuple[dict[str, Any], ...] = ()
+    tokens: tuple[Token, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +97,14 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a job has no result: IMPOSSIBLE, ELSEWHERE or BROKEN, with a message that holds no patient text."""
+    """Why a job has no result: IMPOSSIBLE, ELSEWHERE or BROKEN, with a message that holds no patient text.
+
+    `param`: the field of the request that it is due to.
+    """
 
     kind: str
     message: str
+    param: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ class CompletionRequest(_Request):
 
     prompt: Annotated[str, Field(min_length=1, max_length=FINDINGS_CHARACTERS), CLEAN]
     max_tokens: Annotated[int, Field(ge=1, le=1024)] | None = None
-    logprobs: Annotated[int, Field(ge=0, le=0)] | None = None
+    logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
     echo: Literal[False] | None = None
 
 
@@ -76,3 +76,4 @@ class ChatRequest(_Request):
     max_tokens: Annotated[int, Field(ge=1, le=1024)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1, le=1024)] | None = None
     logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20, description="Needs logprobs: true.")] | None = None

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from radllama.server.audit import Event
 from radllama.server.batcher import BusyError, LateError
-from radllama.server.jobs import ELSEWHERE, IMPOSSIBLE, Failure, Job, ModelInfo, Result
+from radllama.server.jobs import ELSEWHERE, IMPOSSIBLE, LOGPROBS, Failure, Job, ModelInfo, Result
 from radllama.server.recorder import Write
 from radllama.server.service import Service
 from radllama.web.errors import ApiError
@@ -36,9 +36,9 @@ async def do(service: Service, request: Request, job: Job) -> Result:
         raise _late(service, error) from None
 
 
-async def stream(service: Service, job: Job) -> AsyncGenerator[str | Result, None]:
-    """The job's pieces, then its result. Raises ApiError; before the first piece, as a plain answer."""
-    events = service.batcher.stream(job)
+async def stream(service: Service, job: Job, pieces: bool = True) -> AsyncGenerator[str | Result, None]:
+    """The job's pieces, if wanted, then its result. Raises ApiError; before the first piece, as a plain answer."""
+    events = service.batcher.stream(job, pieces)
     try:
         async for event in events:
             yield event if isinstance(event, str) else _result(service, event)
@@ -62,14 +62,23 @@ async def record(service: Service, event: Event, write: Write | None = None) -> 
 def _result(service: Service, outcome: Result | Failure) -> Result:
     if isinstance(outcome, Failure):
         if outcome.kind == IMPOSSIBLE:
-            raise ApiError(400, outcome.message, "invalid_value")
+            raise ApiError(
+                400, outcome.message, "unsupported_value" if outcome.param else "invalid_value", outcome.param
+            )
         service.log.error("job", error=outcome.message)
+        if outcome.kind == ELSEWHERE and outcome.param in (LOGPROBS, f"top_{LOGPROBS}"):
+            raise no_logprobs()
         if outcome.kind == ELSEWHERE:
             raise ApiError(503, "the server that has the model does not answer as it should", retry_after_s=5)
         raise ApiError(500, "an error of the server's own; its log says which")
     service.metrics.tokens.labels("prompt").inc(outcome.prompt_tokens)
     service.metrics.tokens.labels("draft").inc(outcome.completion_tokens)
     return outcome
+
+
+def no_logprobs() -> ApiError:
+    """What is told where log-probabilities were asked for and are not known."""
+    return ApiError(400, "this model does not tell the log-probabilities of its tokens", "unsupported_value", LOGPROBS)
 
 
 def _busy(service: Service, error: BusyError) -> ApiError:

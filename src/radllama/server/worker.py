@@ -88,7 +88,7 @@ def _run_alone(backend: Backend, job: Job, batch_error: Exception) -> Result | F
     try:
         return backend.run([job], Silent())[0]
     except EndpointError as error:
-        return Failure(ELSEWHERE, str(error))
+        return Failure(ELSEWHERE, str(error), error.param)
     except InputError as error:
         return Failure(IMPOSSIBLE, str(error))
     except Exception as error:
