@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from servers import CANARY, Running, running
 from test_fhir import FINDINGS, attachment, report
 
+from radllama.server import fhir
 from radllama.server.messages import list_unread
+from radllama.web.middleware import BODY_BYTES
 
 PATH = "/fhir/DiagnosticReport/$draft-impression"
 
@@ -146,3 +148,39 @@ def test_a_key_is_needed_once_there_is_one(server: Running) -> None:
     assert "send a key" in outcome_of(post(server, dictated()))
     assert server.client.post(PATH, json=dictated(), headers=headers).status_code == 200
     assert server.client.get("/fhir/metadata").status_code == 200
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_body_that_is_too_large_is_told_in_fhir(server: Running, declared: bool) -> None:
+    body = b" " * (BODY_BYTES + 1)
+    answer = server.client.post(PATH, content=body if declared else iter([body]))
+    assert answer.status_code == 413
+    assert outcome_of(answer) == f"the body is larger than {BODY_BYTES} bytes"
+    assert answer.json()["issue"][0]["code"] == "too-long"
+
+
+def test_a_foreign_host_is_told_in_fhir(server: Running) -> None:
+    answer = server.client.get("/fhir/metadata", headers={"Host": CANARY})
+    assert answer.status_code == 421
+    assert "not known by that name" in outcome_of(answer)
+    assert answer.json()["issue"][0]["code"] == "security"
+
+
+def test_what_is_not_there_is_told_in_fhir_and_only_below_its_path(server: Running) -> None:
+    for method, path, status, code in (
+        ("GET", f"/fhir/Patient/{CANARY}", 404, "not-found"),
+        ("GET", PATH, 405, "not-supported"),
+    ):
+        answer = server.client.request(method, path)
+        assert answer.status_code == status
+        assert outcome_of(answer)
+        assert answer.json()["issue"][0]["code"] == code
+    assert server.client.get("/fhirs").json()["error"]["type"] == "not_found_error"
+    assert server.client.get("/v1/models", headers={"Host": CANARY}).json()["error"]
+
+
+def test_an_error_of_the_servers_own_is_told_in_fhir(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fhir, "describe_capabilities", lambda _: 1 / 0)
+    answer = server.client.get("/fhir/metadata")
+    assert answer.status_code == 500
+    assert "its log has it as request" in outcome_of(answer)

@@ -22,7 +22,7 @@ from radllama.server.pool import Pool
 from radllama.server.recorder import Recorder
 from radllama.server.service import People, Service
 from radllama.store.store import Store
-from radllama.web.errors import add_error_handlers
+from radllama.web.errors import add_error_handlers, tell_plainly
 from radllama.web.exposure import DRAIN_S
 from radllama.web.logs import open_log
 from radllama.web.middleware import LOOPBACK, Gate, Watch
@@ -69,14 +69,17 @@ def create_app(
     # FastAPI's own pages of documentation come from a CDN, which a hospital's browser cannot reach.
     app = FastAPI(title="radllama", version=radllama.__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.service = service
-    add_error_handlers(app)
+    # Without the extra "interfaces" there is no FHIR, and nobody who expects its errors.
+    has_fhir = bool(find_spec("fhir"))
+    tell = fhir.tell_error if has_fhir else tell_plainly
+    add_error_handlers(app, tell)
     app.include_router(api.router)
     app.include_router(feedback_api.router)
     app.include_router(openai_api.router)
     app.include_router(people_api.router)
-    if find_spec("fhir"):  # the extra "interfaces"
+    if has_fhir:
         app.include_router(fhir.router)
     add_pages(app)
-    app.add_middleware(Gate, hosts=hosts)
-    app.add_middleware(Watch, log=service.log, measure=service.metrics.measure)
+    app.add_middleware(Gate, hosts=hosts, tell=tell)
+    app.add_middleware(Watch, log=service.log, measure=service.metrics.measure, tell=tell)
     return app

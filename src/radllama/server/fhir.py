@@ -2,13 +2,11 @@
 
 import json
 import uuid
-from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
 from pydantic import ValidationError
 
 from radllama.errors import InputError
@@ -26,7 +24,18 @@ from radllama.store.tables import now
 from radllama.web.errors import ApiError, describe_problem
 
 MEDIA_TYPE = "application/fhir+json"
-_CODES = {401: "login", 403: "forbidden", 404: "not-found", 413: "too-long", 429: "throttled", 422: "business-rule"}
+_PREFIX = "/fhir"
+_CODES = {
+    401: "login",
+    403: "forbidden",
+    404: "not-found",
+    405: "not-supported",
+    413: "too-long",
+    421: "security",
+    422: "business-rule",
+    429: "throttled",
+    500: "exception",
+}
 
 
 class FhirResponse(JSONResponse):
@@ -35,24 +44,16 @@ class FhirResponse(JSONResponse):
     media_type = MEDIA_TYPE
 
 
-class _Route(APIRoute):
-    """Tells every expected error as an OperationOutcome."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
-
-        async def told(request: Request) -> Response:
-            try:
-                return await handle(request)
-            except ApiError as error:
-                code = _CODES.get(error.status, "invalid" if error.status < 500 else "transient")
-                return FhirResponse(render_outcome("error", code, error.message), error.status, error.headers)
-
-        return told
+def tell_error(path: str, error: ApiError) -> Response:
+    """The answer to an error: below /fhir an OperationOutcome, whatever found the error out."""
+    if not path.startswith(f"{_PREFIX}/"):
+        return error.response()
+    code = _CODES.get(error.status, "invalid" if error.status < 500 else "transient")
+    return FhirResponse(render_outcome("error", code, error.message), error.status, error.headers)
 
 
 # It describes itself by its CapabilityStatement, as FHIR servers do, and not in the OpenAPI description.
-router = APIRouter(prefix="/fhir", route_class=_Route, include_in_schema=False)
+router = APIRouter(prefix=_PREFIX, include_in_schema=False)
 
 
 @router.get("/metadata")

@@ -1,11 +1,12 @@
 """Errors as the OpenAI API shapes them, without a word of what was sent."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 INVALID = "invalid_request_error"
@@ -41,26 +42,36 @@ class ApiError(Exception):
         return JSONResponse(self.render(), self.status, self.headers)
 
 
-def add_error_handlers(app: FastAPI) -> None:
-    """Answer every expected error in one shape; what is not expected is caught around the app."""
+# (path, error) -> the answer: some paths speak another language than the rest.
+Tell = Callable[[str, ApiError], Response]
+
+
+def tell_plainly(_: str, error: ApiError) -> Response:
+    """As the OpenAI API does, whatever the path."""
+    return error.response()
+
+
+def add_error_handlers(app: FastAPI, tell: Tell = tell_plainly) -> None:
+    """Answer every expected error as `tell` does; what is not expected is caught around the app."""
 
     @app.exception_handler(ApiError)
-    def _ours(_: Request, error: ApiError) -> JSONResponse:
-        return error.response()
+    def _ours(request: Request, error: ApiError) -> Response:
+        return tell(request.scope["path"], error)
 
     @app.exception_handler(HTTPException)
-    def _theirs(_: Request, error: HTTPException) -> JSONResponse:
+    def _theirs(request: Request, error: HTTPException) -> Response:
         message = _TOLD.get(error.status_code, "the request cannot be read")
-        answer = ApiError(error.status_code, message).response()
+        answer = tell(request.scope["path"], ApiError(error.status_code, message))
         answer.headers.update(error.headers or {})
         return answer
 
     @app.exception_handler(RequestValidationError)
-    def _unfit(_: Request, error: RequestValidationError) -> JSONResponse:
+    def _unfit(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         param, message = describe_problem(first)
         more = len(error.errors()) - 1
-        return ApiError(400, message + (f" (and {more} more)" if more else ""), "invalid_value", param).response()
+        told = ApiError(400, message + (f" (and {more} more)" if more else ""), "invalid_value", param)
+        return tell(request.scope["path"], told)
 
 
 def describe_problem(problem: Any) -> tuple[str | None, str]:

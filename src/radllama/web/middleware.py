@@ -10,7 +10,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from radllama.web.errors import ApiError
+from radllama.web.errors import ApiError, Tell, tell_plainly
 from radllama.web.trace import describe
 
 Measure = Callable[[str, int, float], None]  # a route, its status, seconds from arrival to answer
@@ -31,8 +31,14 @@ _HEADERS = {
 class Watch:
     """Logs and measures each request by its route (never its URL), and answers what nothing else has caught."""
 
-    def __init__(self, app: ASGIApp, log: Any, measure: Measure = lambda path, status, seconds: None) -> None:
-        self._app, self._log, self._measure = app, log, measure
+    def __init__(
+        self,
+        app: ASGIApp,
+        log: Any,
+        measure: Measure = lambda path, status, seconds: None,
+        tell: Tell = tell_plainly,
+    ) -> None:
+        self._app, self._log, self._measure, self._tell = app, log, measure, tell
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on."""
@@ -57,7 +63,7 @@ class Watch:
             error = caught
             if not status:
                 told = ApiError(500, f"an error of the server's own; its log has it as request {identity}")
-                await told.response()(scope, receive, watched)
+                await self._tell(scope["path"], told)(scope, receive, watched)
         seconds = time.perf_counter() - started
         path = getattr(scope.get("route"), "path", "none")
         self._measure(path, status or 499, seconds)
@@ -73,8 +79,8 @@ class Watch:
 class Gate:
     """Refuses a foreign Host (a page elsewhere that points its own name at this machine) and a body without end."""
 
-    def __init__(self, app: ASGIApp, hosts: frozenset[str] | None) -> None:
-        self._app, self._hosts = app, hosts
+    def __init__(self, app: ASGIApp, hosts: frozenset[str] | None, tell: Tell = tell_plainly) -> None:
+        self._app, self._hosts, self._tell = app, hosts, tell
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it."""
@@ -83,14 +89,13 @@ class Gate:
             return
         headers = dict(scope["headers"])
         if self._hosts is not None and _host(headers.get(b"host", b"")) not in self._hosts:
-            await ApiError(421, "this server is not known by that name; see --allow-host").response()(
-                scope, receive, send
-            )
+            unknown = ApiError(421, "this server is not known by that name; see --allow-host")
+            await self._tell(scope["path"], unknown)(scope, receive, send)
             return
-        too_large = ApiError(413, f"the body is larger than {BODY_BYTES} bytes")
+        too_large = self._tell(scope["path"], ApiError(413, f"the body is larger than {BODY_BYTES} bytes"))
         declared = headers.get(b"content-length", b"0")
         if not declared.isdigit() or int(declared) > BODY_BYTES:
-            await too_large.response()(scope, receive, send)
+            await too_large(scope, receive, send)
             return
         body, more = b"", True
         while more:  # a body that declares no length shows it only as it comes
@@ -100,7 +105,7 @@ class Gate:
             body += message.get("body", b"")
             more = message.get("more_body", False)
             if len(body) > BODY_BYTES:
-                await too_large.response()(scope, receive, send)
+                await too_large(scope, receive, send)
                 return
         read = False
 
