@@ -26,6 +26,12 @@ def test_a_text_that_lacks_nothing_is_left_as_it_is() -> None:
     assert list(complete(["Cardiomegaly, no effusion.", "Stable cardiomegaly."], [HEART], SENTENCES, names)) == []
 
 
+def test_without_a_text_the_sentences_stand_alone() -> None:
+    assert set(complete([], ["Pleural Effusion"], {"Pleural Effusion": ["Left effusion."]}, names)) == {
+        "Left effusion."
+    }
+
+
 def test_only_what_is_missing_is_added() -> None:
     made = list(complete(["Small left effusion."], [EFFUSION, HEART], SENTENCES, names))
     assert made[0] == "Cardiomegaly. Small left effusion."

@@ -3,6 +3,7 @@
 import pytest
 from departments import NORMAL
 
+from radllama.clinical.check import Checker, Flag
 from radllama.drafting.election import FROM_FINDINGS, Elected, Voting, elect
 from radllama.library import Library
 from radllama.library.habits import Habits, topics_in
@@ -84,6 +85,39 @@ def test_when_no_candidate_stands_the_findings_are_the_draft_and_it_says_so() ->
 def test_a_model_that_says_nothing_leaves_the_findings() -> None:
     elected = elect(FINDINGS, ["", "  "], None, None, Voting())
     assert (elected.text, elected.finish_reason) == ("Small left pleural effusion.", "stop")
+
+
+def test_others_are_as_many_as_asked_for_and_stood_too(department: Library, habits: Habits) -> None:
+    invented = "Small left pleural effusion. Large right pneumothorax."
+    said = ["Left effusion.", "Small left effusion.", invented, NORMAL]
+    every = elect(FINDINGS, said, department, habits, Voting(), others=1000)
+    assert len(every.others) > 2
+    assert all("Pleural Effusion" in topics_in(text) for text in every.others)
+    assert invented not in every.others
+    for count in (0, 1, 2):
+        some = elect(FINDINGS, said, department, habits, Voting(), others=count)
+        assert (some.text, some.others) == (every.text, every.others[:count])
+
+
+def test_no_more_texts_are_checked_than_the_draft_needs(
+    department: Library, habits: Habits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: set[str] = set()
+    check = Checker.check
+
+    def counted(self: Checker, draft: str) -> list[Flag]:
+        checked.add(draft)
+        return check(self, draft)
+
+    monkeypatch.setattr(Checker, "check", counted)
+    best = "Small left pleural effusion."
+    silent = [f"No pneumothorax. {word.capitalize()} is clear." for word in ("lung", "mediastinum", "chest") * 9]
+    said = [best] * 99 + silent
+    assert elect(FINDINGS, said, None, habits, Voting()).text == best
+    needed = set(checked)
+    checked.clear()
+    elect(FINDINGS, said, None, habits, Voting(), others=1000)
+    assert len(needed) < len(checked)
 
 
 def test_the_same_votes_elect_the_same(department: Library, habits: Habits) -> None:

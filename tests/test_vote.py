@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
-from radllama.vote import UTILITIES, choose, expected_utility, rouge_matrix
+from radllama.vote import UTILITIES, best_first, choose, expected_utility, rouge_matrix
 
 WORDS = st.sampled_from(["No", "acute", "disease.", "effusion,", "left", "the", "1.", "x-ray", "Größe", "--"])
 TEXTS = st.lists(st.lists(WORDS, max_size=8).map(" ".join), min_size=1, max_size=5)
@@ -43,6 +43,12 @@ def test_a_candidate_that_no_voter_said_can_win() -> None:
 def test_of_equals_the_first_is_chosen() -> None:
     assert choose(["left", "right"], ["left", "right"], [1, 1]) == 0
     assert choose(["right", "left"], ["left", "right"], [1, 1]) == 0
+
+
+def test_the_best_come_first_and_of_equals_those_that_stand_first() -> None:
+    scores = np.array([0.25, 0.5, 0.5 + 1e-12, -1.0, 0.5 - 1e-12])
+    assert list(best_first(scores)) == [1, 2, 4, 0, 3]
+    assert list(best_first(np.zeros(0))) == []
 
 
 def test_voters_that_say_the_same_count_together() -> None:

@@ -6,7 +6,7 @@ utility is its weighted mean utility against all of them (Kumar and Byrne 2004; 
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 
 import numpy as np
@@ -77,6 +77,15 @@ def first_best(scores: Matrix) -> int:
     """The number of the highest of some (candidates,) scores; of equals, the first."""
     # Sums of floats differ in the last digit by the order of the voters: what is equal up to that is equal.
     return int(np.flatnonzero(scores >= scores.max() - 1e-9)[0])
+
+
+def best_first(scores: Matrix) -> Iterator[int]:
+    """The numbers of some (candidates,) scores, each time the `first_best` of those that are left."""
+    left = scores.copy()
+    for _ in range(len(left)):
+        at = first_best(left)
+        yield at
+        left[at] = -np.inf
 
 
 @lru_cache(maxsize=1 << 14)

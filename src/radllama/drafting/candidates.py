@@ -6,7 +6,7 @@ colleagues wrote of findings alike, before it, behind it, or in its place; the v
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice, product
 
 from radllama.clinical.checks.claims import Section
@@ -24,13 +24,14 @@ _COMBINATIONS = 40  # of sentences for several topics
 
 
 def complete(
-    bases: Sequence[str], topics: Sequence[str], sentences: Mapping[str, Sequence[str]], names: Names
+    bases: Iterable[str], topics: Sequence[str], sentences: Mapping[str, Sequence[str]], names: Names
 ) -> Iterator[str]:
-    """For the first bases that do not name all `topics`: the base with sentences for the missing ones.
+    """For the first bases, as far as they do not name all `topics`: the base with sentences for the missing ones.
 
-    `sentences` holds at least one for each topic, `names` says whether a text tells of a topic. Texts may come twice.
+    Without any base there are the sentences alone. `sentences` holds at least one for each topic, `names` says whether
+    a text tells of a topic. Texts may come twice.
     """
-    for base in map(strip_list_numbers, bases[:_BASES]):
+    for base in map(strip_list_numbers, list(islice(bases, _BASES)) or [""]):
         missing = [topic for topic in topics if not names(base, topic)]
         if not missing:
             continue

@@ -13,8 +13,9 @@ Of those that stand, the one most like what the voters say is the draft. When no
 are, and the draft says so.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 
@@ -26,7 +27,7 @@ from radllama.library import Library, Neighbour
 from radllama.library.consensus import NEIGHBOURS, weigh
 from radllama.library.habits import GRAVE, Habits
 from radllama.text import sentences, words
-from radllama.vote import UTILITIES, expected_utility, first_best
+from radllama.vote import UTILITIES, best_first, expected_utility
 from radllama.wording import shorten
 
 FROM_FINDINGS = "from_findings"
@@ -59,7 +60,8 @@ class Voting:
 class Elected:
     """The draft, "stop" or why it is what it is (FROM_FINDINGS), and what it was made with.
 
-    `others` are the texts that stood too and say something else, those most like what the voters say first.
+    `others` are texts that stood too and say something else, as many as were asked for, those most like what the voters
+    say first.
     """
 
     text: str
@@ -70,9 +72,14 @@ class Elected:
 
 
 def elect(
-    findings: str, said: Sequence[str], library: Library | None, habits: Habits | None, voting: Voting
+    findings: str,
+    said: Sequence[str],
+    library: Library | None,
+    habits: Habits | None,
+    voting: Voting,
+    others: int = 0,
 ) -> Elected:
-    """The draft for `findings`, given what the model `said` (any number of texts).
+    """The draft for `findings`, given what the model `said` (any number of texts), and up to so many `others`.
 
     Without a library the model's texts vote alone. Without habits, what must be repeated is what radiologists at
     large rarely leave out.
@@ -107,23 +114,24 @@ def elect(
         wordings[topic] = [one for one in dict.fromkeys(told) if may_be_said(one)] or own
     topics = [topic for topic in topics if wordings[topic]]
 
-    texts = list(dict.fromkeys(voters))
-    if texts:
-        ranked = np.argsort(-expected_utility(texts, voters, weights, utility), kind="stable")
-        texts = [texts[at] for at in ranked if may_be_said(texts[at])]
-    texts += complete(texts or [""], topics, wordings, standing.names)
-    texts += [_own_words(standing, topics)] if topics else []
+    ranked = list(dict.fromkeys(voters))
+    if ranked:
+        order = np.argsort(-expected_utility(ranked, voters, weights, utility), kind="stable")
+        ranked = [ranked[at] for at in order]
+    completed = complete(filter(may_be_said, ranked), topics, wordings, standing.names)
+    whole = [_own_words(standing, topics)] if topics else []
     texts = [
         text
-        for text in dict.fromkeys(texts)
-        if all(standing.names(text, topic) for topic in topics) and may_be_said(text)
+        for text in dict.fromkeys((*ranked, *completed, *whole))
+        if all(standing.names(text, topic) for topic in topics)
     ]
-    if not texts:
-        return Elected(_own_words(standing, topics), FROM_FINDINGS, neighbours, topics)
     scores = expected_utility(texts, voters, weights, utility) if voters else np.zeros(len(texts))
-    chosen = texts[first_best(scores)]
-    by_likeness = [texts[at] for at in np.argsort(-scores, kind="stable")]
-    return Elected(chosen, "stop", neighbours, topics, _differing([chosen, *by_likeness])[1:])
+    # Whether a text may be said takes the longest to find out: it is asked from the best down, until there are enough.
+    standing_texts = filter(may_be_said, (texts[at] for at in best_first(scores)))
+    elected = list(islice(_differing(standing_texts), 1 + others))
+    if not elected:
+        return Elected(_own_words(standing, topics), FROM_FINDINGS, neighbours, topics)
+    return Elected(elected[0], "stop", neighbours, topics, elected[1:])
 
 
 def _must_repeat(standing: Standing, habits: Habits | None, likely: Mapping[str, float], voting: Voting) -> list[str]:
@@ -145,12 +153,14 @@ def _own_words(standing: Standing, topics: Sequence[str]) -> str:
     return " ".join(dict.fromkeys(own or filter(None, map(shorten, sentences(standing.section.text)))))
 
 
-def _differing(texts: Sequence[str]) -> list[str]:
+def _differing(texts: Iterable[str]) -> Iterator[str]:
     """The first of all texts that say the same sentences, in whatever order."""
-    first: dict[frozenset[str], str] = {}
+    told: set[frozenset[str]] = set()
     for text in texts:
-        first.setdefault(frozenset(" ".join(words(sentence)) for sentence in sentences(text)), text)
-    return list(first.values())
+        says = frozenset(" ".join(words(sentence)) for sentence in sentences(text))
+        if says not in told:
+            told.add(says)
+            yield text
 
 
 def _weigh_voters(samples: int, neighbours: Sequence[Neighbour]) -> list[float]:

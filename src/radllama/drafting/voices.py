@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from radllama.clinical.read import Span
 from radllama.clinical.segment import find_sentences
@@ -40,8 +41,10 @@ def find_voices(findings: str, impression: str, said: Sequence[str], neighbours:
     ]
 
 
-def _sentences(text: str) -> set[str]:
-    return {_bare(text[start:end]) for start, end in find_sentences(text)}
+# A prior report is many findings' neighbour.
+@lru_cache(maxsize=1 << 13)
+def _sentences(text: str) -> frozenset[str]:
+    return frozenset(_bare(text[start:end]) for start, end in find_sentences(text))
 
 
 def _bare(sentence: str) -> str:

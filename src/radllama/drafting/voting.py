@@ -34,10 +34,10 @@ class VotingDrafter(Drafter):
         elected = self.elect(findings, self.candidates(findings, indication, sampling))
         return Completion(elected.text, elected.finish_reason)
 
-    def elect(self, findings: str, found: Sequence[Completion]) -> Elected:
+    def elect(self, findings: str, found: Sequence[Completion], others: int = 0) -> Elected:
         """Hold the vote over the completions of one prompt; what ran into its length limit has no voice."""
         said = [completion.text for completion in found if completion.finish_reason == "stop"]
-        return elect(findings, said, self.library, self._habits, self.voting)
+        return elect(findings, said, self.library, self._habits, self.voting, others)
 
     def _record(self, report: Report, asked: Asked, found: Sequence[Completion], sampling: Sampling) -> Draft:
         elected = self.elect(report.findings, found)

@@ -169,8 +169,8 @@ class Assistant:
         if any(one.finish_reason == TOO_LONG for one in drafted):  # which only an endpoint finds out so late
             return EXCEEDED
         if self._voting:
-            elected = self._voting.elect(job.findings, drafted)
-            others = [(text, "stop") for text in elected.others[: job.n - 1]]
+            elected = self._voting.elect(job.findings, drafted, others=job.n - 1)
+            others = [(text, "stop") for text in elected.others]
             choices = show_choices(
                 job.findings,
                 job.style,

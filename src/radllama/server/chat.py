@@ -139,8 +139,9 @@ class ChatAssistant:
             self._department.library,
             self._department.habits,
             self._voting,
+            others=job.n - 1,
         )
-        drafts = [(elected.text, elected.finish_reason), *((text, "stop") for text in elected.others[: job.n - 1])]
+        drafts = [(elected.text, elected.finish_reason), *((text, "stop") for text in elected.others)]
         choices = show_choices(job.findings, job.style, drafts, [text for text, _ in said], elected.neighbours)
         return Result(choices, 0, written, neighbours=show_neighbours(elected.neighbours[: job.neighbours]))
 

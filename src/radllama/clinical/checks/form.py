@@ -56,8 +56,10 @@ def _repeated(draft: Section) -> Iterator[Flag]:
     parts = [match.group() for match in found]
     for at in range(len(parts) - 1):
         for length in range(1, _LONGEST_RUN + 1):
-            run = parts[at : at + length]
             end = at + length * (3 if length < 3 else 2)
-            if end <= len(parts) and parts[at:end] == run * ((end - at) // length) and "xxxx" not in run:
+            if end > len(parts) or parts[at] != parts[at + length]:  # nearly always: the rest is slower to ask
+                continue
+            run = parts[at : at + length]
+            if parts[at:end] == run * ((end - at) // length) and "xxxx" not in run:
                 yield Flag("malformed", "The draft repeats itself.", (found[at].start(), found[end - 1].end()), None)
                 return
