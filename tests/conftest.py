@@ -2,12 +2,13 @@
 
 import os
 import random
+import shutil
 from pathlib import Path
 
 import pytest
 from browsers import browser  # noqa: F401  (a fixture)
 from command import Run, make_run
-from departments import department, habits  # noqa: F401  (fixtures)
+from departments import department, department_folder, habits  # noqa: F401  (fixtures)
 from hypothesis import HealthCheck, settings
 from servers import serve, served_model  # noqa: F401  (fixtures)
 from stores import database, home, postgres, store  # noqa: F401  (fixtures)
@@ -70,6 +71,16 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory, reports: list[Report]) -
     tokenizer = train_tokenizer((report.findings for report in reports), shape.vocab_size)
     init_llama(shape, tokenizer, seed=1).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def plain_base(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny base with a prompt that leaves room in its context."""
+    from radllama.prompt import make_prompt, write_prompt
+
+    folder = Path(shutil.copytree(tiny_base, tmp_path_factory.mktemp("plain") / "tiny"))
+    write_prompt(make_prompt("plain"), folder)
     return folder
 
 

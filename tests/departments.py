@@ -1,10 +1,13 @@
 """A department of synthetic reports whose radiologists have habits: they repeat effusions, and hardly a granuloma."""
 
 import random
+from pathlib import Path
 
 import pytest
 
+from radllama.files import write_jsonl
 from radllama.library import Library
+from radllama.library.folder import build_library
 from radllama.library.habits import Habits, learn_habits
 from radllama.report import Report
 
@@ -39,6 +42,15 @@ def make_department(count: int = 160, seed: int = 0) -> list[Report]:
 def department() -> Library:
     """Its reports as a library."""
     return Library.build(make_department(), "bm25")
+
+
+@pytest.fixture(scope="session")
+def department_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same library on disk."""
+    folder = tmp_path_factory.mktemp("department")
+    write_jsonl(folder / "train.jsonl", (report.to_json() for report in make_department()))
+    build_library(folder, folder / "lib")
+    return folder / "lib"
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,9 @@
 """The assistant that votes: what the radiologist gets is what `radllama draft` elects, whatever the batch."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 from command import Run
-from departments import make_department
 from test_assistant import Scripted, Watching
 from test_assistant import run as run_jobs
 
@@ -14,9 +12,7 @@ from radllama.drafting.election import FROM_FINDINGS, Voting
 from radllama.drafting.load import load_drafter
 from radllama.drafting.sampling import plan_sampling
 from radllama.drafting.voting import VotingDrafter, load_voting
-from radllama.files import write_jsonl
-from radllama.library.folder import build_library
-from radllama.prompt import make_prompt, write_prompt
+from radllama.prompt import make_prompt
 from radllama.server.assistant import Assistant, load_assistant
 from radllama.server.jobs import ImpressionJob, Result
 
@@ -26,23 +22,8 @@ TOKENS = 8
 
 
 @pytest.fixture(scope="module")
-def model(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = Path(shutil.copytree(tiny_base, tmp_path_factory.mktemp("base") / "tiny"))
-    write_prompt(make_prompt("plain"), folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("department")
-    write_jsonl(folder / "train.jsonl", (report.to_json() for report in make_department()))
-    build_library(folder, folder / "lib")
-    return folder / "lib"
-
-
-@pytest.fixture(scope="module")
-def assistant(model: Path, library: Path) -> Assistant:
-    return load_assistant(str(model), "cpu", library=library, samples=4)
+def assistant(plain_base: Path, department_folder: Path) -> Assistant:
+    return load_assistant(str(plain_base), "cpu", library=department_folder, samples=4)
 
 
 def job(findings: str = FINDINGS, **options: int | str) -> ImpressionJob:
@@ -51,13 +32,25 @@ def job(findings: str = FINDINGS, **options: int | str) -> ImpressionJob:
 
 @pytest.mark.parametrize("seed", [0, 7])
 def test_it_gives_the_command_lines_draft(
-    assistant: Assistant, model: Path, library: Path, run: Run, seed: int
+    assistant: Assistant, plain_base: Path, department_folder: Path, run: Run, seed: int
 ) -> None:
     for findings in (FINDINGS, *OTHERS):
         (result,) = assistant.run([job(findings, seed=seed)], Watching())
         assert isinstance(result, Result)
         said = run(
-            *("draft", "--model", model, "--device", "cpu", "--library", library, "--samples", 4, "--seed", seed),
+            *(
+                "draft",
+                "--model",
+                plain_base,
+                "--device",
+                "cpu",
+                "--library",
+                department_folder,
+                "--samples",
+                4,
+                "--seed",
+                seed,
+            ),
             *("--max-new-tokens", TOKENS, "--findings", findings),
         )
         assert result.choices[0].text == said.out.strip()
@@ -85,7 +78,7 @@ def test_alternatives_stood_for_election_and_say_something_else(assistant: Assis
     assert not any(flag["kind"] in ("side", "negation", "omitted") for one in result.choices for flag in one.flags)
 
 
-def test_neighbours_and_voices_stand_beside_the_draft(assistant: Assistant, library: Path) -> None:
+def test_neighbours_and_voices_stand_beside_the_draft(assistant: Assistant, department_folder: Path) -> None:
     (result,) = run_jobs(assistant, job(neighbours=3))
     assert [one.keys() for one in result.neighbours] == [{"id", "score", "findings", "impression"}] * 3
     scores = [one["score"] for one in result.neighbours]
@@ -97,7 +90,7 @@ def test_neighbours_and_voices_stand_beside_the_draft(assistant: Assistant, libr
     assert run_jobs(assistant, job())[0].neighbours == []
 
 
-def test_it_says_how_drafts_are_made(assistant: Assistant, model: Path, library: Path) -> None:
+def test_it_says_how_drafts_are_made(assistant: Assistant, plain_base: Path, department_folder: Path) -> None:
     assert assistant.info.abilities == {"streaming", "sampling", "vote", "library"}
     assert assistant.info.library.startswith("lib@")
     assert assistant.info.samples == 4
@@ -107,12 +100,12 @@ def test_it_says_how_drafts_are_made(assistant: Assistant, model: Path, library:
     )
 
 
-def test_without_a_library_its_samples_vote_and_nothing_large_is_left_out(model: Path) -> None:
-    assistant = load_assistant(str(model), "cpu", samples=3)
+def test_without_a_library_its_samples_vote_and_nothing_large_is_left_out(plain_base: Path) -> None:
+    assistant = load_assistant(str(plain_base), "cpu", samples=3)
     assert assistant.info.abilities == {"streaming", "sampling", "vote"}
     assert "there is no library" in assistant.info.way
     (result,) = run_jobs(assistant, job("There is a large right pleural effusion."))
-    expected = load_voting(load_drafter(str(model), "cpu"), Voting(), None).draft(
+    expected = load_voting(load_drafter(str(plain_base), "cpu"), Voting(), None).draft(
         "There is a large right pleural effusion.", sampling=plan_sampling(True, TOKENS, None, 3, 1, 0)
     )
     assert result.choices[0].text == expected.text
@@ -140,11 +133,13 @@ def test_nobody_votes_for_those_who_have_gone(assistant: Assistant) -> None:
     assert there == run_jobs(assistant, job(OTHERS[0]))[0]
 
 
-def test_with_one_sample_the_likeliest_draft_and_the_prior_reports_vote(model: Path, library: Path) -> None:
-    assistant = load_assistant(str(model), "cpu", library=library, samples=1)
+def test_with_one_sample_the_likeliest_draft_and_the_prior_reports_vote(
+    plain_base: Path, department_folder: Path
+) -> None:
+    assistant = load_assistant(str(plain_base), "cpu", library=department_folder, samples=1)
     assert assistant.info.way.startswith("the model's likeliest draft and the 30 most similar")
     (result,) = run_jobs(assistant, job())
-    expected = load_voting(load_drafter(str(model), "cpu"), Voting(), library).draft(
+    expected = load_voting(load_drafter(str(plain_base), "cpu"), Voting(), department_folder).draft(
         FINDINGS, sampling=plan_sampling(True, TOKENS, None, 1, 1, 0)
     )
     assert result.choices[0].text == expected.text

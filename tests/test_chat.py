@@ -8,15 +8,12 @@ from typing import Any
 
 import httpx
 import pytest
-from departments import make_department
 from endpoints import ModelServer, Reply, serve
 from servers import CANARY, running
 from sqlalchemy import select
 from test_assistant import Watching
 
 from radllama.errors import InputError
-from radllama.files import write_jsonl
-from radllama.library.folder import build_library
 from radllama.model import load_model
 from radllama.server.assistant import Assistant
 from radllama.server.chat import ChatAssistant
@@ -42,14 +39,6 @@ def fresh(endpoint: ModelServer) -> None:
     endpoint.seen.clear()
     endpoint.replies.clear()
     endpoint.answer, endpoint.models = f"Sure! Here is the impression: {DRAFT}", ["tiny"]
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("department")
-    write_jsonl(folder / "train.jsonl", (report.to_json() for report in make_department()))
-    build_library(folder, folder / "lib")
-    return folder / "lib"
 
 
 def connect(endpoint: ModelServer, samples: int | None = 1, library: Path | None = None) -> ChatAssistant:
@@ -89,9 +78,11 @@ def test_an_instruction_and_turns_go_into_the_conversation(endpoint: ModelServer
     assert later == [{"role": role, "content": text} for role, text in turns]
 
 
-def test_a_plain_draft_is_voted_for_and_one_that_was_asked_for_is_not(endpoint: ModelServer, library: Path) -> None:
+def test_a_plain_draft_is_voted_for_and_one_that_was_asked_for_is_not(
+    endpoint: ModelServer, department_folder: Path
+) -> None:
     endpoint.answer = "No acute abnormality."
-    assistant = connect(endpoint, 4, library)
+    assistant = connect(endpoint, 4, department_folder)
     assert assistant.info.abilities == {"chat", "streaming", "sampling", "library", "vote"}
     plain = one(assistant, ImpressionJob(FINDINGS, neighbours=2, n=2))
     assert len(endpoint.seen) == 4

@@ -1,6 +1,5 @@
 """Drafting with a vote: a real small model, a library, one draft or a file."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,6 @@ from radllama.drafting.voting import VotingDrafter, load_voting
 from radllama.engines import Completion, Sampling
 from radllama.errors import InputError
 from radllama.files import read_json, read_jsonl, write_jsonl
-from radllama.library.folder import build_library
-from radllama.prompt import make_prompt, write_prompt
 from radllama.report import Report
 
 FINDINGS = "There is a small left pleural effusion. No pneumothorax."
@@ -24,23 +21,13 @@ SAMPLED = Sampling(max_new_tokens=6, temperature=1.0, samples=3, seed=5)
 
 
 @pytest.fixture(scope="module")
-def base(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Drafter:
-    folder = Path(shutil.copytree(tiny_base, tmp_path_factory.mktemp("base") / "tiny"))
-    write_prompt(make_prompt("plain"), folder)
-    return load_drafter(str(folder), "cpu")
+def base(plain_base: Path) -> Drafter:
+    return load_drafter(str(plain_base), "cpu")
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("department")
-    write_jsonl(folder / "train.jsonl", (report.to_json() for report in make_department()))
-    build_library(folder, folder / "lib")
-    return folder / "lib"
-
-
-@pytest.fixture(scope="module")
-def drafter(base: Drafter, library: Path) -> VotingDrafter:
-    return load_voting(base, Voting(), library)
+def drafter(base: Drafter, department_folder: Path) -> VotingDrafter:
+    return load_voting(base, Voting(), department_folder)
 
 
 @pytest.fixture
@@ -119,9 +106,9 @@ def test_errors_are_those_of_the_drafter(drafter: VotingDrafter) -> None:
         drafter.draft("...", sampling=SAMPLED)
 
 
-def test_it_abstains_where_the_models_drafter_does(base: Drafter, library: Path) -> None:
+def test_it_abstains_where_the_models_drafter_does(base: Drafter, department_folder: Path) -> None:
     careful = Drafter(base.engine, base.prompt, base.name, Vocabulary(["pleural", "effusion", "small"]))
-    voting = load_voting(careful, Voting(), library)
+    voting = load_voting(careful, Voting(), department_folder)
     assert voting.draft("Small pleural effusion.", sampling=SAMPLED).text
     with pytest.raises(InputError, match="unlike"):
         voting.draft("Whisk the flour with butter until smooth.", sampling=SAMPLED)
