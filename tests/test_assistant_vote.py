@@ -38,19 +38,8 @@ def test_it_gives_the_command_lines_draft(
         (result,) = assistant.run([job(findings, seed=seed)], Watching())
         assert isinstance(result, Result)
         said = run(
-            *(
-                "draft",
-                "--model",
-                plain_base,
-                "--device",
-                "cpu",
-                "--library",
-                department_folder,
-                "--samples",
-                4,
-                "--seed",
-                seed,
-            ),
+            *("draft", "--model", plain_base, "--device", "cpu", "--library", department_folder),
+            *("--samples", 4, "--seed", seed),
             *("--max-new-tokens", TOKENS, "--findings", findings),
         )
         assert result.choices[0].text == said.out.strip()
@@ -78,7 +67,7 @@ def test_alternatives_stood_for_election_and_say_something_else(assistant: Assis
     assert not any(flag["kind"] in ("side", "negation", "omitted") for one in result.choices for flag in one.flags)
 
 
-def test_neighbours_and_voices_stand_beside_the_draft(assistant: Assistant, department_folder: Path) -> None:
+def test_neighbours_and_voices_stand_beside_the_draft(assistant: Assistant) -> None:
     (result,) = run_jobs(assistant, job(neighbours=3))
     assert [one.keys() for one in result.neighbours] == [{"id", "score", "findings", "impression"}] * 3
     scores = [one["score"] for one in result.neighbours]
@@ -90,7 +79,7 @@ def test_neighbours_and_voices_stand_beside_the_draft(assistant: Assistant, depa
     assert run_jobs(assistant, job())[0].neighbours == []
 
 
-def test_it_says_how_drafts_are_made(assistant: Assistant, plain_base: Path, department_folder: Path) -> None:
+def test_it_says_how_drafts_are_made(assistant: Assistant) -> None:
     assert assistant.info.abilities == {"streaming", "sampling", "vote", "library"}
     assert assistant.info.library.startswith("lib@")
     assert assistant.info.samples == 4
