@@ -23,9 +23,9 @@ _GB = 1e9
 _USUAL = 60, 100, 30  # tokens of instruction, findings, impression
 _CUDA_BYTES = 0.7e9  # a CUDA context, cuBLAS and the allocator's slack
 _SMALL_PASS = 2048
-# In bfloat16 a CPU's products are generated code with buffers of its own, and what passes of unlike lengths leave free
-# in the heap, another cannot always use: so much, and a share of a pass. Both from bench/plan.py.
-_CPU_BYTES, _CPU_SHARE = 0.23e9, 0.15
+# On a CPU products have buffers of their own (in bfloat16 generated code as well), and what passes of unlike lengths
+# leave free in the heap, another cannot always use: so many bytes, and a share of a pass. From bench/plan.py.
+_CPU_SLACK = {"float32": (0.12e9, 0.07), "bfloat16": (0.23e9, 0.15)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,9 @@ def plan(recipe: Recipe, data: Path | None = None) -> Plan:
         block = max(_blocks(chosen, batches), key=lambda block: block.input_ids.numel())
         precision = choose_precision(chosen.precision)
         found = measure_footprint(chosen, config, block, precision, device.kind, device.count)
-        if device.kind == "cpu" and precision == "bfloat16":
-            found = replace(found, passing=found.passing * (1 + _CPU_SHARE) + _CPU_BYTES)
+        if device.kind == "cpu":
+            slack, share = _CPU_SLACK[precision]
+            found = replace(found, passing=found.passing * (1 + share) + slack)
         return found
 
     footprint = footprint_of(recipe)
