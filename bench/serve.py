@@ -29,7 +29,8 @@ from radllama.reports.sample import generate
 
 BIN = Path(sys.executable).parent
 CONCURRENCIES = (1, 2, 4, 8, 16, 32, 64)
-QUEUE, BATCH = 64, 32
+QUEUE, BATCH, WORKERS = 64, 32, min(4, os.cpu_count() or 1)
+PLACES = QUEUE + BATCH * WORKERS
 # The plain template of the embedded model, so that both servers send the network the same tokens.
 TEMPLATE = "{{ bos_token }}findings: {{ messages[-1]['content'] | trim }}\nimpression:"
 
@@ -179,7 +180,7 @@ def main() -> None:
         folder = Path(name)
         mini, ours, theirs = with_chat_template(folder), free_port(), free_port()
         ours_command: list[str | Path] = [BIN / "radllama", "serve", "--port", str(ours), "--limit", "10000000/minute"]
-        ours_command += ["--queue", str(QUEUE)]
+        ours_command += ["--queue", str(QUEUE), "--workers", str(WORKERS)]
         theirs_command: list[str | Path] = [
             BIN / "transformers",
             "serve",
@@ -227,9 +228,9 @@ def measure(ours: int, theirs: int, mini: str, findings: list[str], options: Any
             if clients == 16:
                 ratios.append(mine.per_second / other.per_second)
                 p95s.append(mine.percentile(0.95))
-    full, over = run(ours, QUEUE + BATCH), run(ours, 4 * (QUEUE + BATCH))
-    show(QUEUE + BATCH, "radllama, full", full)
-    show(4 * (QUEUE + BATCH), "radllama, 4 x full", over)
+    full, over = run(ours, PLACES), run(ours, 4 * PLACES)
+    show(PLACES, "radllama, full", full)
+    show(4 * PLACES, "radllama, 4 x full", over)
     for tally in (full, over):
         errors += sum(count for status, count in tally.statuses.items() if status not in (200, 429, 503))
     return {

@@ -233,6 +233,25 @@ def test_beyond_its_queue_the_server_says_when_to_come_again(tmp_path: Path) -> 
                 assert error_of(answer)["code"] == "overloaded"
 
 
+def test_who_finds_no_place_is_refused_before_anything_else(tmp_path: Path) -> None:
+    with running(tmp_path, queue=1, batch_jobs=1) as small:
+        answers: list[httpx.Response] = []
+        threads = [threading.Thread(target=lambda: answers.append(post(small, "sleep 1"))) for _ in range(2)]
+        threads[0].start()
+        until(lambda: small.batcher.running == 1)
+        threads[1].start()
+        until(lambda: small.batcher.waiting == 1)
+        with small.batcher.door():  # the third that is inside
+            answer = small.client.post("/v1/chat/completions", content=b"{", headers={"Authorization": "Bearer none"})
+            assert (answer.status_code, error_of(answer)["code"]) == (503, "overloaded")
+            assert small.client.get("/v1/models").status_code == 200
+        for thread in threads:
+            thread.join()
+        assert [answer.status_code for answer in answers] == [200, 200]
+        metrics = small.client.get("/metrics").text
+        assert 'radllama_requests_total{path="/v1/chat/completions",status="503"} 1.0' in metrics
+
+
 def test_past_its_deadline_a_request_is_told_so(tmp_path: Path) -> None:
     with running(tmp_path, deadline_s=0.3) as hasty:
         answer = post(hasty, "sleep 20")

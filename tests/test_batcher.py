@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +100,33 @@ async def test_beyond_its_limit_the_queue_says_when_to_come_again() -> None:
         assert busy.value.retry_after_s >= 1
         assert len([said(await one) for one in taken]) == 3
         assert said(await batcher.do(job("place again")))[3:] == ["place", "again"]
+
+
+async def test_those_who_are_refused_are_told_to_come_one_after_the_other() -> None:
+    async with opened(queue=1, batch_jobs=1, deadline_s=3) as batcher:
+        taken = [asyncio.create_task(batcher.do(job("sleep 0.3")))]
+        await until(lambda: batcher.running == 1)
+        taken.append(asyncio.create_task(batcher.do(job("sleep 0.3"))))
+        await until(lambda: batcher.waiting == 1)
+        told = []
+        for _ in range(100):
+            with pytest.raises(BusyError) as busy:
+                await batcher.do(job("no place"))
+            told.append(busy.value.retry_after_s)
+        assert told == sorted(told)
+        assert set(told) == {1, 2, 3}  # and none later than any job may wait
+        await asyncio.gather(*taken)
+
+
+async def test_the_door_lets_in_a_few_more_than_there_are_places_for() -> None:
+    async with opened(queue=6, batch_jobs=2) as batcher:
+        with ExitStack() as inside:
+            for _ in range(10):
+                inside.enter_context(batcher.door())
+            with pytest.raises(BusyError, match="10 requests are waiting already"):
+                inside.enter_context(batcher.door())
+        with batcher.door():
+            pass
 
 
 async def test_a_deadline_frees_the_place_of_a_job_that_waits_or_runs() -> None:

@@ -42,7 +42,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     503: {"model": ErrorResponse, "description": "No place, no model, or too late; see Retry-After."},
 }
 ServiceHere = Annotated[Service, Depends(service_of)]
-router = APIRouter(responses=REFUSALS)
+router = APIRouter(responses=REFUSALS, route_class=work.DraftingRoute)
 
 
 @router.post("/v1/impressions", response_model=ImpressionResponse)

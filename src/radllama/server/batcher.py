@@ -3,13 +3,14 @@
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field
 
 from radllama.server.jobs import BROKEN, Failure, Job, ModelInfo, Result
 from radllama.server.pool import Pool, Worker
 
+_DOOR = 1.25  # of the places: some inside are on their way out, some will be refused for what they ask
 _MOST_TRIES = 3  # a worker can die twice beside a request by chance; a request can be what it dies of
 
 
@@ -64,7 +65,9 @@ class Batcher:
         self._draining = False
         self._empty = asyncio.Event()
         self._empty.set()
-        self._seconds_a_job = 0.05  # of a place in the queue; learned from the batches
+        self._seconds_a_job = 0.05  # of a worker; learned from the batches
+        self._promised = 0.0  # when the last one refused was told to come again
+        self._inside = 0
         pool.on_idle, pool.on_piece, pool.on_done, pool.on_death = self._wake, self._piece, self._done, self._died
 
     @property
@@ -86,6 +89,21 @@ class Batcher:
     def draining(self) -> bool:
         """Whether it takes no more jobs."""
         return self._draining
+
+    @contextmanager
+    def door(self) -> Iterator[None]:
+        """Around all that is done for a request, from before it is read.
+
+        Raises BusyError when more are inside than there are places: it must not slow down what was taken on.
+        """
+        places = self.limits.queue + self.limits.batch_jobs * len(self.pool.workers)
+        if self._inside >= _DOOR * places:
+            raise self._refuse(self._inside)
+        self._inside += 1
+        try:
+            yield
+        finally:
+            self._inside -= 1
 
     async def do(self, job: Job) -> Result | Failure:
         """Do one job. Raises BusyError when there is no place for it and LateError past the deadline.
@@ -128,13 +146,19 @@ class Batcher:
         if self._draining:
             raise BusyError("the server is shutting down", 5)
         if len(self._waiting) >= self.limits.queue:
-            seconds = len(self._waiting) * self._seconds_a_job
-            raise BusyError(f"{len(self._waiting)} requests are waiting already", max(1, round(seconds)))
+            raise self._refuse(len(self._waiting))
         ticket = _Ticket(next(self._numbers), job, wants_pieces)
         self._waiting.append(ticket)
         self._empty.clear()
         self._wake()
         return ticket
+
+    def _refuse(self, waiting: int) -> BusyError:
+        """Each is told a time of its own, as if they queued outside: all at once they would be refused again."""
+        now, seconds = asyncio.get_running_loop().time(), self._seconds_a_job / max(1, len(self.pool.workers))
+        again = min(max(self._promised, now + len(self._waiting) * seconds), now + self.limits.deadline_s)
+        self._promised = again + seconds
+        return BusyError(f"{waiting} requests are waiting already", max(1, round(again - now)))
 
     def _leave(self, ticket: _Ticket) -> None:
         with suppress(ValueError):

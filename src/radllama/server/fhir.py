@@ -53,7 +53,7 @@ def tell_error(path: str, error: ApiError) -> Response:
 
 
 # It describes itself by its CapabilityStatement, as FHIR servers do, and not in the OpenAPI description.
-router = APIRouter(prefix=_PREFIX, include_in_schema=False)
+router = APIRouter(prefix=_PREFIX, include_in_schema=False, route_class=work.DraftingRoute)
 
 
 @router.get("/metadata")

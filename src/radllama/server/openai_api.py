@@ -21,7 +21,7 @@ from radllama.server.sse import respond
 from radllama.server.stops import StopCutter
 from radllama.web.errors import ApiError
 
-router = APIRouter(prefix="/v1", responses=REFUSALS)
+router = APIRouter(prefix="/v1", responses=REFUSALS, route_class=work.DraftingRoute)
 Tokens = tuple[Token, ...] | None
 MayDraft = Annotated[Caller, Depends(needs("draft"))]
 _MAX_NEW_TOKENS = 128

@@ -1,22 +1,43 @@
 """Having a job done for a request, for as long as the one who asked is there."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from fastapi import Request
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
 from sqlalchemy.exc import SQLAlchemyError
 
 from radllama.server.audit import Event
 from radllama.server.batcher import BusyError, LateError
 from radllama.server.jobs import ELSEWHERE, IMPOSSIBLE, LOGPROBS, Failure, Job, ModelInfo, Result
 from radllama.server.recorder import Write
-from radllama.server.service import Service
+from radllama.server.service import Service, service_of
 from radllama.web.errors import ApiError
 from radllama.web.trace import describe
 
 T = TypeVar("T")
+
+
+class DraftingRoute(APIRoute):
+    """Routes whose POST asks for a draft: nobody is read or looked up who finds no place inside."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """FastAPI's handler, behind the door."""
+        handle = super().get_route_handler()
+        if "POST" not in (self.methods or ()):
+            return handle
+
+        async def at_the_door(request: Request) -> Response:
+            service = service_of(request)
+            try:
+                with service.batcher.door():
+                    return await handle(request)
+            except BusyError as error:
+                raise _busy(service, error) from None
+
+        return at_the_door
 
 
 def model_info(service: Service) -> ModelInfo:
