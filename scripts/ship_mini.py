@@ -16,9 +16,10 @@ import torch
 from jinja2 import Environment, StrictUndefined
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from radllama.engines.convert import convert
-from radllama.engines.source import hash_source
-from radllama.files import read_json, write_folder_aside, write_json
+from radllama.engines.convert import convert_into
+from radllama.engines.place import find_places
+from radllama.engines.source import read_source
+from radllama.files import read_json, write_json
 from radllama.model import EMBEDDED
 from radllama.run import RUN_FILE
 from radllama.weights import PINS, hash_weights
@@ -57,8 +58,9 @@ def ship(run: Path) -> None:
             shutil.copy(run / name, MINI / name)
     # What is shipped is rounded, so that its hash is another than the run's.
     write_json(MINI / RUN_FILE, {**read_json(run / RUN_FILE), PINS: hash_weights(MINI)})
-    with write_folder_aside(MINI / "ctranslate2-int8") as aside:
-        convert(EMBEDDED, "int8", hash_source(MINI), aside)
+    source = read_source(MINI)
+    beside, _ = find_places(MINI, source, "int8")
+    convert_into(beside, EMBEDDED, "int8", source)
     for path in (path for path in MINI.rglob("*") if path.is_file()):
         path.chmod(0o644)  # safetensors writes for the owner alone; a package is for everyone on the machine
 

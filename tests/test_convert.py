@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,15 @@ from radllama.drafting.load import load_drafter
 from radllama.engines import ENGINES, Sampling
 from radllama.engines import convert as convert_module
 from radllama.engines.convert import converted_folder
-from radllama.engines.manifest import MANIFEST_FILE, hash_files, is_whole, read_manifest
-from radllama.engines.source import hash_source
+from radllama.engines.manifest import MANIFEST_FILE, Source, hash_files, read_manifest
+from radllama.engines.place import CONVERTED_PINS, Place, find_places
+from radllama.engines.source import hash_source, read_source
 from radllama.errors import InputError
-from radllama.files import write_jsonl
+from radllama.files import hash_file, read_json, write_json, write_jsonl
 from radllama.model import EMBEDDED, add_adapter, load_base, load_model, model_folder, save_model
 from radllama.prompt import make_prompt, write_prompt
 from radllama.report import Report
+from radllama.weights import BASE_PINS, PINS, digest_hashes, digest_weights, hash_weights
 
 SHORT = Sampling(max_new_tokens=12)
 
@@ -32,16 +35,25 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="module")
-def done(lively_base: Path) -> Path:
-    """The lively model with its float32 form in its folder."""
-    converted_folder(str(lively_base), "float32")
-    return lively_base
+def done(lively_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The lively model as a run, with its float32 form in its folder."""
+    folder = tmp_path_factory.mktemp("done") / "model"
+    shutil.copytree(lively_base, folder, ignore=shutil.ignore_patterns("ctranslate2-*"))
+    write_json(folder / "run.json", {"command": "train", "settings": {}})
+    converted_folder(str(folder), "float32")
+    return folder
 
 
 @pytest.fixture
 def model(done: Path, tmp_path: Path) -> Path:
     """A copy of it that a test may spoil."""
     return Path(shutil.copytree(done, tmp_path / "model"))
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Conversions that are checked on few prompts."""
+    monkeypatch.setattr(convert_module, "CHECKED_PROMPTS", 3)
 
 
 @pytest.fixture
@@ -71,10 +83,11 @@ def test_it_lies_in_the_models_folder_and_says_how_it_was_checked(model: Path) -
     folder = converted_folder(str(model), "float32")
     assert folder == model / "ctranslate2-float32"
     manifest = read_manifest(folder)
-    assert manifest.source == hash_source(model)
+    assert manifest.source == read_source(model)
+    assert (manifest.source.files, manifest.source.weights) == (hash_source(model), digest_weights(model))
     assert (manifest.checked, manifest.equal + manifest.near_ties) == (100, 100)
     assert (manifest.precision, manifest.ends, manifest.context_tokens) == ("float32", ["</s>"], 256)
-    assert manifest.files == {name: digest for name, digest in hash_files(folder).items() if name != MANIFEST_FILE}
+    assert manifest.files == hash_files(folder)
     assert names(folder) == {"config.json", MANIFEST_FILE, "model.bin", "tokenizer.json", "vocabulary.json"}
 
 
@@ -121,12 +134,12 @@ def test_where_the_folder_cannot_be_written_it_lies_in_radllamas_home(
 def test_nothing_is_written_into_the_package(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     places: list[Path] = []
 
-    def stop(_name: str, _precision: str, _source: str, out: Path) -> None:
+    def stop(_name: str, _precision: str, _source: Source, out: Path) -> None:
         places.append(out)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(convert_module, "convert", stop)
-    monkeypatch.setattr(convert_module, "is_whole", lambda *_: False)
+    monkeypatch.setattr(Place, "holds", lambda *_: False)
     with pytest.raises(KeyboardInterrupt):
         converted_folder(EMBEDDED, "int8")
     assert [place.parent for place in places] == [home / "converted"]
@@ -151,6 +164,83 @@ def lose_file(folder: Path) -> None:
     (folder / "tokenizer.json").unlink()
 
 
+def add_file(folder: Path) -> None:
+    (folder / "vocabulary.txt").write_text("a\nb\n")
+
+
+def add_folder(folder: Path) -> None:
+    (folder / "more").mkdir()
+
+
+def tell(folder: Path, **facts: Any) -> None:
+    """Have the manifest say otherwise."""
+    write_json(folder / MANIFEST_FILE, read_json(folder / MANIFEST_FILE) | facts)
+
+
+def list_nothing(folder: Path) -> None:
+    tell(folder, files={})
+
+
+def list_fewer(folder: Path) -> None:
+    files = hash_files(folder)
+    files.pop("model.bin")
+    tell(folder, files=files)
+
+
+def swap_both(folder: Path) -> None:
+    spoil_byte(folder)
+    tell(folder, files=hash_files(folder))
+
+
+def vouch_without_files(folder: Path) -> None:
+    """Nothing but a manifest that lists nothing, and a run file that was made to pin it."""
+    for path in folder.iterdir():
+        if path.name != MANIFEST_FILE:
+            path.unlink()
+    list_nothing(folder)
+    place_of(folder.parent).pin(folder / MANIFEST_FILE)
+
+
+def place_of(model: Path) -> Place:
+    return find_places(model, read_source(model), "float32")[0]
+
+
+@pytest.mark.parametrize(
+    ("alter", "named"),
+    [
+        (spoil_byte, "model.bin"),
+        (cut, "model.bin"),
+        (lose_file, "tokenizer.json"),
+        (add_file, "vocabulary.txt"),
+        (add_folder, "more"),
+        (list_nothing, MANIFEST_FILE),
+        (list_fewer, MANIFEST_FILE),
+        (swap_both, MANIFEST_FILE),
+        (vouch_without_files, MANIFEST_FILE),
+    ],
+)
+def test_an_altered_conversion_is_one_line_and_never_used(model: Path, alter: Any, named: str) -> None:
+    folder = model / "ctranslate2-float32"
+    assert place_of(model).holds(read_source(model))
+    alter(folder)
+    with pytest.raises(InputError) as told:
+        load_drafter(str(model), engine="ctranslate2")
+    assert str(told.value) == (
+        f"{folder / named}: not what was converted (its SHA-256 is not the one that {model / 'run.json'} pins); "
+        f"remove {folder}, and the model is converted again"
+    )
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_was_altered_is_made_again_once_it_is_removed(model: Path) -> None:
+    folder = model / "ctranslate2-float32"
+    before = (folder / "model.bin").read_bytes()
+    spoil_byte(folder)
+    shutil.rmtree(folder)
+    assert (converted_folder(str(model), "float32") / "model.bin").read_bytes() == before
+    assert place_of(model).holds(read_source(model))
+
+
 def lose_manifest(folder: Path) -> None:
     (folder / MANIFEST_FILE).unlink()
 
@@ -160,22 +250,78 @@ def tear_manifest(folder: Path) -> None:
 
 
 def other_version(folder: Path) -> None:
-    manifest = json.loads((folder / MANIFEST_FILE).read_text()) | {"new": 1}
-    (folder / MANIFEST_FILE).write_text(json.dumps(manifest))
+    tell(folder, new=1)
 
 
-@pytest.mark.parametrize("spoil", [spoil_byte, cut, lose_file, lose_manifest, tear_manifest, other_version])
-def test_a_spoilt_conversion_is_seen(model: Path, spoil: Any) -> None:
-    folder, source = model / "ctranslate2-float32", hash_source(model)
-    assert is_whole(folder, source)
-    spoil(folder)
-    assert not is_whole(folder, source)
+def version_before_pins(folder: Path) -> None:
+    tell(folder, source=hash_source(folder.parent))
 
 
-def test_a_spoilt_conversion_is_made_again(model: Path) -> None:
-    before = (model / "ctranslate2-float32" / "model.bin").read_bytes()
-    spoil_byte(model / "ctranslate2-float32")
-    assert (converted_folder(str(model), "float32") / "model.bin").read_bytes() == before
+def of_other_weights(folder: Path) -> None:
+    tell(folder, source=asdict(replace(read_source(folder.parent), weights="0" * 64)))
+
+
+def unpin(folder: Path) -> None:
+    write_json(folder.parent / "run.json", {"command": "train", "settings": {}})
+
+
+@pytest.mark.parametrize(
+    "spoil", [lose_manifest, tear_manifest, other_version, version_before_pins, of_other_weights, unpin]
+)
+def test_what_cannot_be_told_from_a_stale_conversion_is_not_used(model: Path, spoil: Any) -> None:
+    spoil(model / "ctranslate2-float32")
+    assert not place_of(model).holds(read_source(model))
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_run_file_pins_the_manifest_beside_all_that_it_says(model: Path) -> None:
+    manifest = model / "ctranslate2-float32" / MANIFEST_FILE
+    pins = {"ctranslate2-float32": hash_file(manifest)}
+    assert read_json(model / "run.json") == {"command": "train", "settings": {}, CONVERTED_PINS: pins}
+    converted_folder(str(model), "int8")
+    assert read_json(model / "run.json")[CONVERTED_PINS].keys() == {"ctranslate2-float32", "ctranslate2-int8"}
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_model_without_a_run_file_is_pinned_in_radllamas_home(
+    fresh: Path, home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (fresh / "run.json").unlink()
+    folder = converted_folder(str(fresh), "float32")
+    pins = read_json(home / "converted" / "pins.json")
+    assert pins == {CONVERTED_PINS: {str(folder): hash_file(folder / MANIFEST_FILE)}}
+    assert not (fresh / "run.json").exists()
+    swap_both(folder)
+    with pytest.raises(InputError, match=r"pins\.json pins\); remove"):
+        converted_folder(str(fresh), "float32")
+    capfd.readouterr()
+    monkeypatch.setenv("RADLLAMA_HOME", str(home.with_name("another")))
+    converted_folder(str(fresh), "float32")
+    assert f"{folder}: of other weights, of another version, or not pinned in " in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_run_that_pins_other_weights_now_is_converted_anew(model: Path) -> None:
+    """Whatever the heads of its tensors say: the middle of one is enough."""
+    before = read_manifest(converted_folder(str(model), "float32")).source
+    raw = bytearray((model / "model.safetensors").read_bytes())
+    raw[-4000] ^= 1
+    (model / "model.safetensors").write_bytes(raw)
+    write_json(model / "run.json", read_json(model / "run.json") | {PINS: hash_weights(model)})
+    after = read_manifest(converted_folder(str(model), "float32")).source
+    assert (after.files == before.files, after.weights == before.weights) == (True, False)
+    assert after.weights == digest_weights(model)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_conversion_that_cannot_be_pinned_is_none(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Place, "pin", fail)
+    with pytest.raises(OSError, match="No space"):
+        converted_folder(str(fresh), "float32")
+    assert not (fresh / "ctranslate2-float32").exists()
 
 
 def test_other_weights_are_converted_anew(model: Path) -> None:
@@ -253,9 +399,18 @@ def test_an_adapter_is_merged_and_drafts_as_it_does_in_transformers(
 
 
 def test_another_base_below_an_adapter_is_a_change(adapter: Path, model: Path) -> None:
-    before = hash_source(adapter)
+    before = read_source(adapter)
+    assert before.base_weights == digest_weights(model)
     nudge_weights(model)
-    assert hash_source(adapter) != before
+    after = read_source(adapter)
+    assert (after.files == before.files, after.base_weights == before.base_weights) == (False, False)
+    assert after.weights == before.weights
+
+
+def test_the_base_is_the_one_that_the_adapters_run_file_pins(adapter: Path, model: Path) -> None:
+    pins = {"model.safetensors": "0" * 64}
+    write_json(adapter / "run.json", {"settings": {"base": str(model)}, BASE_PINS: pins})
+    assert read_source(adapter).base_weights == digest_hashes(pins)
 
 
 # Whole or not at all
@@ -277,11 +432,11 @@ def test_a_conversion_that_breaks_leaves_nothing(
     assert names(fresh) == before
 
 
-def test_a_spoilt_conversion_stays_until_the_new_one_is_whole(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stale_conversion_stays_until_the_new_one_is_whole(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    spoil_byte(model / "ctranslate2-float32")
+    of_other_weights(model / "ctranslate2-float32")
     before = hash_files(model / "ctranslate2-float32")
     monkeypatch.setattr(convert_module, "_write_merged", fail)
     with pytest.raises(KeyboardInterrupt):
@@ -355,7 +510,10 @@ def test_a_name_on_the_hub_is_told_how_to_become_a_folder() -> None:
 def test_the_embedded_model_lies_converted_in_the_package_and_is_drafted_so_by_default() -> None:
     folder = model_folder(EMBEDDED)
     assert folder is not None
-    assert is_whole(folder / "ctranslate2-int8", hash_source(folder))
+    source = read_source(folder)
+    beside, _ = find_places(folder, source, "int8")
+    assert (beside.folder, beside.pins) == (folder / "ctranslate2-int8", folder / "run.json")
+    assert beside.holds(source)
     assert load_drafter().engine.name == "ctranslate2-int8"
 
 

@@ -21,6 +21,7 @@ from radllama.doctor.subject import Subject
 from radllama.engines import convert as convert_module
 from radllama.engines.convert import converted_folder
 from radllama.engines.manifest import MANIFEST_FILE, hash_files, read_manifest
+from radllama.engines.place import find_places
 from radllama.files import write_json
 from radllama.model import EMBEDDED, load_base, model_folder, save_model
 from radllama.prompt import make_prompt
@@ -295,11 +296,11 @@ def lively(lively_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def trust(converted: Path) -> None:
-    """Have the manifest vouch for the files as they are now."""
-    change(
-        converted / MANIFEST_FILE,
-        files={name: digest for name, digest in hash_files(converted).items() if name != MANIFEST_FILE},
-    )
+    """Have the manifest vouch for the files as they are now, and pin it."""
+    change(converted / MANIFEST_FILE, files=hash_files(converted))
+    manifest = read_manifest(converted)
+    place, _ = find_places(converted.parent, manifest.source, manifest.precision)
+    place.pin(converted / MANIFEST_FILE)
 
 
 def test_a_conversion_of_other_weights_is_found(lively: Path) -> None:
@@ -310,6 +311,12 @@ def test_a_conversion_of_other_weights_is_found(lively: Path) -> None:
     shutil.copy(converted_folder(str(theirs), "float32") / "model.bin", mine / "model.bin")
     trust(mine)
     assert_fails("converted", lively, "greedy drafts are others")
+
+
+def test_an_altered_conversion_is_found(lively: Path) -> None:
+    mine = converted_folder(str(lively), "float32")
+    (mine / "more.bin").write_bytes(b"")
+    assert_fails("converted", lively, "more.bin: not what was converted")
 
 
 def test_a_rounded_conversion_that_got_worse_is_found(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ LAYERS = [
     "rivals.question reports.openi training.examples training.start clinical.checks.anchors clinical.checks.negations "
     "clinical.checks.additions clinical.checks.omissions clinical.checks.form",
     "clinical.checks.sides clinical.checks.severities",
-    "clinical.check engines.source library.advice",
+    "clinical.check engines.source engines.place library.advice",
     "drafting.standing drafting.candidates",
     "drafting.election",
     "engines.convert evaluation.harm evaluation.measures",

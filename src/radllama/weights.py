@@ -40,11 +40,15 @@ def check_base_weights(adapter: Path, base: Path) -> bool:
 
 
 def digest_weights(folder: Path) -> str:
-    """One SHA-256 for a folder's weights: over a line "NAME HASH" for each file, of the pinned hashes if there are any.
+    """One SHA-256 for a folder's weights, of the pinned hashes if there are any.
 
     What is pinned was checked when the model was loaded, or converted.
     """
-    hashes = read_pins(folder) or hash_weights(folder)
+    return digest_hashes(read_pins(folder) or hash_weights(folder))
+
+
+def digest_hashes(hashes: Mapping[str, str]) -> str:
+    """One SHA-256 for several files: over a line "NAME HASH" for each."""
     lines = "".join(f"{name} {digest}\n" for name, digest in sorted(hashes.items()))
     return hashlib.sha256(lines.encode()).hexdigest()
 

@@ -12,12 +12,12 @@ from tqdm import tqdm
 from radllama.console import note
 from radllama.engines import CTRANSLATE2, NEAR_TIE, Completion, Engine, Sampling
 from radllama.engines.ctranslate2 import CTranslate2Engine
-from radllama.engines.manifest import MANIFEST_FILE, Manifest, hash_files, is_whole, read_manifest, write_manifest
-from radllama.engines.source import hash_source
+from radllama.engines.manifest import MANIFEST_FILE, Manifest, Source, hash_files, read_manifest, write_manifest
+from radllama.engines.place import Place, find_places
+from radllama.engines.source import read_source
 from radllama.engines.transformers import TransformersEngine
 from radllama.errors import InputError
 from radllama.files import write_folder_aside
-from radllama.home import find_home
 from radllama.model import EMBEDDED, Model, fingerprint, load_model, model_folder
 
 CHECKED_PROMPTS = 100
@@ -27,48 +27,53 @@ _INSTEAD = "use --engine transformers"
 
 
 def converted_folder(name: str, precision: str) -> Path:
-    """The folder with a model's form for CTranslate2; made and checked now when it is not there or not whole.
+    """The folder with a model's form for CTranslate2; made, checked and pinned now when it is not there.
 
     It lies in the model's folder ("ctranslate2-int8"), or in radllama's home where that cannot be written, or is
     the package's.
-    Raises InputError for a model that CTranslate2 does not run as transformers does.
+    Raises InputError for a model that CTranslate2 does not run as transformers does, and a form that was altered.
     """
     folder = model_folder(name)
     if folder is None:
         raise InputError(f"{name}: ctranslate2 needs the model in a folder (hf download {name} --local-dir FOLDER)")
-    source = hash_source(folder)
-    beside, elsewhere = places = _places(folder, source, precision)
-    if whole := [place for place in places if is_whole(place, source)]:
-        return whole[0]
+    source = read_source(folder)
+    beside, apart = places = find_places(folder, source, precision)
+    for place in places:
+        if place.holds(source):
+            return place.folder
     # The package is not written to, even where it can be: it is what was installed.
-    place = beside if name != EMBEDDED and os.access(folder, os.W_OK) else elsewhere
-    for stale in (beside, elsewhere):
-        if (stale / MANIFEST_FILE).exists():
-            note(f"{stale}: not as it was written, or made of other weights; it is not used")
-    note(f"converting {name} for ctranslate2 ({precision}) into {place}; this is done once")
-    _remove_left_over(place)
-    with write_folder_aside(place) as aside:
-        convert(name, precision, source, aside)
-    return place
+    place = beside if name != EMBEDDED and os.access(folder, os.W_OK) else apart
+    for stale in places:
+        if (stale.folder / MANIFEST_FILE).exists():
+            note(f"{stale.folder}: of other weights, of another version, or not pinned in {stale.pins}; it is not used")
+    note(f"converting {name} for ctranslate2 ({precision}) into {place.folder}; this is done once")
+    _remove_left_over(place.folder)
+    convert_into(place, name, precision, source)
+    return place.folder
 
 
 def find_converted(name: str) -> list[Path]:
-    """The conversions of a model, at any precision, that lie there whole; none for a name on the hub."""
+    """The conversions of a model, at any precision, that lie there whole; none for a name on the hub.
+
+    Raises InputError for one that was altered.
+    """
     folder = model_folder(name)
     if folder is None:
         return []
-    source = hash_source(folder)
-    places = [place for precision in CTRANSLATE2.values() for place in _places(folder, source, precision)]
-    return [place for place in places if is_whole(place, source)]
+    source = read_source(folder)
+    places = [place for precision in CTRANSLATE2.values() for place in find_places(folder, source, precision)]
+    return [place.folder for place in places if place.holds(source)]
 
 
-def _places(folder: Path, source: str, precision: str) -> tuple[Path, Path]:
-    """Where a conversion may lie: beside the model, or in radllama's home."""
-    return folder / f"ctranslate2-{precision}", find_home() / "converted" / f"{source[:16]}-{precision}"
+def convert_into(place: Place, name: str, precision: str, source: Source) -> None:
+    """Convert a model into its place, and pin what was made."""
+    with write_folder_aside(place.folder) as aside:
+        convert(name, precision, source, aside)
+        place.pin(aside / MANIFEST_FILE)  # before it takes its place: what lies there is never unpinned
 
 
-def convert(name: str, precision: str, source: str, out: Path) -> None:
-    """Convert a model into the empty folder `out`; `source` is its hash.
+def convert(name: str, precision: str, source: Source, out: Path) -> None:
+    """Convert a model into the empty folder `out`, which is `source` now.
 
     On CHECKED_PROMPTS prompts of the sample hospital, the float32 form must write what transformers writes, but
     where rounding decides; only then is it rounded to `precision`. Raises InputError when it does not.

@@ -10,16 +10,28 @@ MANIFEST_FILE = "converted.json"
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """What a model is converted from.
+
+    files: hash of its settings, tokenizer and the beginnings of its tensors, and its base's. weights: the digest of
+    all its weights, as its run file pins them; base_weights: of those that an adapter stands on.
+    """
+
+    files: str
+    weights: str
+    base_weights: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """Where a converted model came from, what its engine must know, and how it was checked.
 
-    source: hash of the files it was made from. fingerprint: of the model's weights, as drafts name it. ends:
-    the tokens that end a draft. checked: the prompts that it and transformers were given; near_ties: where
-    the float32 form wrote something else because rounding decided; equal: where this one wrote the same.
-    files: their SHA-256.
+    fingerprint: of the model's weights, as drafts name it. ends: the tokens that end a draft. checked: the prompts
+    that it and transformers were given; near_ties: where the float32 form wrote something else because rounding
+    decided; equal: where this one wrote the same. files: the SHA-256 of all that lies beside the manifest.
     """
 
-    source: str
+    source: Source
     fingerprint: str
     precision: str
     ends: list[str]
@@ -38,23 +50,14 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of a converted model. Raises InputError for a folder that holds none."""
+    said = read_json(folder / MANIFEST_FILE)
     try:
-        return Manifest(**read_json(folder / MANIFEST_FILE))
-    except TypeError:
+        return Manifest(**{**said, "source": Source(**said["source"])})
+    except (TypeError, KeyError):
         raise InputError(f"{folder / MANIFEST_FILE}: not of this version of radllama; remove the folder") from None
 
 
-def is_whole(folder: Path, source: str) -> bool:
-    """Whether `folder` holds a converted model, made from this source, with not a byte changed."""
-    try:
-        manifest = read_manifest(folder)
-        return manifest.source == source and all(
-            hash_file(folder / name) == digest for name, digest in manifest.files.items()
-        )
-    except (InputError, OSError):
-        return False
-
-
 def hash_files(folder: Path) -> dict[str, str]:
-    """The SHA-256 of every file in a folder, by name."""
-    return {path.name: hash_file(path) for path in sorted(folder.iterdir())}
+    """The SHA-256 of all that lies in a folder but the manifest, by name; "" for what is no file."""
+    paths = (path for path in sorted(folder.iterdir()) if path.name != MANIFEST_FILE)
+    return {path.name: hash_file(path) if path.is_file() else "" for path in paths}

@@ -1,15 +1,22 @@
-"""Has a model changed? A hash of its files that is taken in milliseconds, whatever their size."""
+"""Has a model changed? What its run file pins, and a hash of its files that is taken in milliseconds."""
 
 import hashlib
 import json
 from pathlib import Path
 
+from radllama.engines.manifest import Source
 from radllama.errors import InputError
-from radllama.model import base_of, model_folder
+from radllama.model import base_of, model_folder, weights_folder
+from radllama.weights import BASE_PINS, digest_hashes, digest_weights, read_pins
 
 _CONVERTED = ("config.json", "generation_config.json", "adapter_config.json")
 _TOKENIZER = ("tokenizer", "special_tokens", "added_tokens")
 _HEAD_BYTES = 128  # of each tensor: a training changes them all
+
+
+def read_source(folder: Path) -> Source:
+    """What a conversion of the model in `folder` is made from now. Raises InputError as `hash_source` does."""
+    return Source(hash_source(folder), digest_weights(folder), _digest_base(folder))
 
 
 def hash_source(folder: Path) -> str:
@@ -28,6 +35,16 @@ def hash_source(folder: Path) -> str:
         below = model_folder(base)  # None: a name on the hub, whose weights the run file vouches for
         digest.update((hash_source(below) if below else base).encode())
     return digest.hexdigest()
+
+
+def _digest_base(folder: Path) -> str:
+    base = base_of(folder)
+    if base is None:
+        return ""
+    if pins := read_pins(folder, BASE_PINS):
+        return digest_hashes(pins)
+    place = weights_folder(base)
+    return digest_weights(place) if place else ""
 
 
 def _heads(path: Path) -> bytes:
