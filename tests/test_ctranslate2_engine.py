@@ -12,6 +12,7 @@ from radllama.engines.convert import converted_folder
 from radllama.engines.ctranslate2 import CTranslate2Engine
 from radllama.engines.transformers import TransformersEngine
 from radllama.errors import InputError
+from radllama.files import write_json
 from radllama.model import load_model
 from radllama.prompt import encode_text, make_prompt
 from radllama.report import Report
@@ -24,6 +25,14 @@ PRECISIONS = ["float32", "int8"]
 def prompts(reports: list[Report]) -> list[str]:
     plain = make_prompt("plain")
     return [plain.render(report.findings) for report in reports]
+
+
+@pytest.fixture(scope="module")
+def lively_base(lively_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The lively model as a run, so that its own file pins its conversions, and not this machine's home."""
+    folder = Path(shutil.copytree(lively_base, tmp_path_factory.mktemp("run") / "lively"))
+    write_json(folder / "run.json", {"command": "train", "settings": {}})
+    return folder
 
 
 @pytest.fixture(scope="module")
