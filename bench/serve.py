@@ -25,14 +25,15 @@ from pathlib import Path
 from typing import Any
 
 from radllama.model import model_folder
+from radllama.prompt import Prompt, read_prompt
 from radllama.reports.sample import generate
 
 BIN = Path(sys.executable).parent
 CONCURRENCIES = (1, 2, 4, 8, 16, 32, 64)
 QUEUE, BATCH, WORKERS = 64, 32, min(4, os.cpu_count() or 1)
 PLACES = QUEUE + BATCH * WORKERS
-# The plain template of the embedded model, so that both servers send the network the same tokens.
-TEMPLATE = "{{ bos_token }}findings: {{ messages[-1]['content'] | trim }}\nimpression:"
+# Whole prompts are sent to theirs, so that both servers give the network the same tokens.
+TEMPLATE = "{{ bos_token }}{{ messages[-1]['content'] }}"
 
 
 @dataclass
@@ -64,13 +65,13 @@ class Request:
     draft: Callable[[Any], str]
 
 
-def chat(model: str) -> Request:
-    """A greedy draft over OpenAI's path."""
+def chat(model: str, prompt: Prompt | None = None) -> Request:
+    """A greedy draft over OpenAI's path; with a prompt, of a server that renders none itself."""
     return Request(
         "/v1/chat/completions",
         lambda text: {
             "model": model,
-            "messages": [{"role": "user", "content": text}],
+            "messages": [{"role": "user", "content": prompt.render(text) if prompt else text}],
             "temperature": 0,
             "max_tokens": 64,
         },
@@ -199,9 +200,10 @@ def main() -> None:
 
 def measure(ours: int, theirs: int, mini: str, findings: list[str], options: Any) -> dict[str, Any]:
     """All measurements, ours and theirs in turns."""
+    prompt = read_prompt(Path(mini))
 
     def run(port: int, clients: int) -> Tally:
-        request = chat("mini" if port == ours else mini)
+        request = chat("mini") if port == ours else chat(mini, prompt)
         return asyncio.run(drive(port, request, findings, clients, options.seconds, options.requests))
 
     for port in (ours, theirs):  # warm
@@ -218,7 +220,10 @@ def measure(ours: int, theirs: int, mini: str, findings: list[str], options: Any
             errors += sum(count for status, count in mine.statuses.items() if status not in (200, 429, 503))
             both = mine.drafts.keys() & other.drafts.keys()
             compared += len(both)
-            agreed += sum(mine.drafts[text].strip() == other.drafts[text].strip() for text in both)
+            # Ours begins with what the prompt already tells of the impression.
+            agreed += sum(
+                mine.drafts[text] == f"{prompt.tell(text)} {other.drafts[text].strip()}".strip() for text in both
+            )
             table[str(clients)] = {
                 "ours_per_s": round(mine.per_second, 1),
                 "theirs_per_s": round(other.per_second, 1),
