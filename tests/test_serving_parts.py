@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import logging
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from radllama.errors import InputError
 from radllama.server.audit import AuditLog, Event
 from radllama.server.keys import create_key, list_keys
 from radllama.server.limiter import Limiter
+from radllama.server.mllp_exposure import MllpExposure
 from radllama.server.recorder import Recorder
 from radllama.server.stops import StopCutter, cut_at_stop
 from radllama.store.store import Store
@@ -97,6 +99,12 @@ def test_others_are_let_in_only_with_a_key_and_a_cover(host: str, tmp_path: Path
     for covered in (Exposure(host, tls_cert=pem, tls_key=pem), Exposure(host, proxies=("10.0.0.1",))):
         covered.check(has_keys=True)
     Exposure(host, plain_http=True).check(has_keys=True)
+
+
+def test_a_short_answer_is_not_held_back() -> None:
+    for listening in (Exposure(port=0).listen(), MllpExposure("127.0.0.1", 0).listen()):
+        with listening, socket.create_connection(listening.getsockname()), listening.accept()[0] as accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_half_of_tls_or_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from radllama.errors import InputError
-from radllama.web.exposure import Exposure
+from radllama.web.exposure import Exposure, send_at_once
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,11 @@ class MllpExposure:
             )
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         try:
-            return socket.create_server((self.host, self.port), family=family)
+            listening = socket.create_server((self.host, self.port), family=family)
         except OSError as error:
             raise InputError(f"serve: cannot listen for HL7 at {self.host}:{self.port}: {error.strerror}") from None
+        send_at_once(listening)
+        return listening
 
     def tls(self) -> ssl.SSLContext | None:
         """What encrypts it; None on this machine alone, or where it was said aloud. Raises InputError for no key."""
