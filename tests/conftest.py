@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,14 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 # An example that waits for a library, or for a busy machine, is no failure.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def session_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing is kept in the home of whoever runs the tests; what needs one of its own sets it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RADLLAMA_HOME", str(tmp_path_factory.mktemp("radllama-home")))
+        yield
 
 
 def make_reports(count: int, seed: int = 0) -> list[Report]:

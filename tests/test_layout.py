@@ -34,7 +34,8 @@ LAYERS = [
     "clinical.checks store store.tables store.migrations store.migrations.versions "
     "store.migrations.versions.r0001_keys_and_audit store.migrations.versions.r0002_feedback "
     "store.migrations.versions.r0003_web_sessions store.migrations.versions.r0004_review "
-    "store.migrations.versions.r0005_draft_settings store.migrations.versions.r0006_messages server review "
+    "store.migrations.versions.r0005_draft_settings store.migrations.versions.r0006_messages "
+    "store.migrations.versions.r0007_request_counts server review "
     "review.agreement review.analysis web web.trace web.errors web.pages",
     "files recipe evaluation.metrics reports.archive reports.fetch engines drafting.batches reports.sections "
     "training.sharding training.optimizer "
@@ -99,7 +100,8 @@ LAYERS = [
     "training.train training.plan",
     "clinical.links drafting.style server.jobs server.logprobs server.stops server.limiter server.schemas "
     "server.openid server.feedback server.messages",
-    "server.worker server.openai_schemas server.recorder server.impressions server.continuation server.way",
+    "server.worker server.openai_schemas server.shared_limiter server.recorder server.impressions "
+    "server.continuation server.way",
     "server.assistant server.chat",
     "server.endpoint",
     "server.pool",

@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 import radllama.store.migrate as migrate_module
 from radllama.errors import InputError
 from radllama.review import tables
-from radllama.server import audit, feedback, keys, messages
+from radllama.server import audit, feedback, keys, messages, shared_limiter
 from radllama.store.migrate import VERSION_TABLE, migrate
 from radllama.store.store import Store, open_store
 from radllama.store.tables import Table, UtcTime, now
@@ -26,6 +26,7 @@ FEATURES = (
     keys,
     messages,
     sessions,
+    shared_limiter,
     tables,
 )  # their tables are in Table.metadata once they are imported
 

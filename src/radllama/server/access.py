@@ -24,22 +24,27 @@ def needs(scope: str) -> Callable[..., Awaitable[Caller]]:
         service: Annotated[Service, Depends(service_of)],
     ) -> Caller:
         token = credentials.credentials if credentials else None
-        caller = await run_in_threadpool(_find, service, request, token)
-        if caller is None:
-            service.metrics.refused.labels("key").inc()
-            told = "sign in at /sign-in, or send" if service.people else "send"
-            raise ApiError(401, f"{told} a key that is in use: Authorization: Bearer KEY", "invalid_api_key")
-        request.state.caller = caller.id
-        if scope not in caller.scopes:
-            service.metrics.refused.labels("scope").inc()
-            raise ApiError(403, f"this key may not do that; it lacks the scope {scope}", "missing_scope")
-        wait_s = service.limiter.take(caller.id)
-        if wait_s is not None:
-            service.metrics.refused.labels("rate").inc()
-            raise ApiError(429, "too many requests with this key", "rate_limit_exceeded", retry_after_s=int(wait_s) + 1)
-        return caller
+        # In one thread: the key and, over PostgreSQL, the limit are asked of the database.
+        return await run_in_threadpool(_admit, service, request, token, scope)
 
     return check
+
+
+def _admit(service: Service, request: Request, token: str | None, scope: str) -> Caller:
+    caller = _find(service, request, token)
+    if caller is None:
+        service.metrics.refused.labels("key").inc()
+        told = "sign in at /sign-in, or send" if service.people else "send"
+        raise ApiError(401, f"{told} a key that is in use: Authorization: Bearer KEY", "invalid_api_key")
+    request.state.caller = caller.id
+    if scope not in caller.scopes:
+        service.metrics.refused.labels("scope").inc()
+        raise ApiError(403, f"this key may not do that; it lacks the scope {scope}", "missing_scope")
+    wait_s = service.limiter.take(caller.id)
+    if wait_s is not None:
+        service.metrics.refused.labels("rate").inc()
+        raise ApiError(429, "too many requests with this key", "rate_limit_exceeded", retry_after_s=wait_s + 1)
+    return caller
 
 
 def _find(service: Service, request: Request, token: str | None) -> Caller | None:

@@ -14,13 +14,13 @@ from radllama.server import api, feedback_api, fhir, openai_api
 from radllama.server import people as people_api
 from radllama.server.audit import AuditLog, Event
 from radllama.server.batcher import Batcher, Limits
-from radllama.server.limiter import Limiter
 from radllama.server.metrics import Metrics
 from radllama.server.mllp import MllpServer
 from radllama.server.pages import add_pages
 from radllama.server.pool import Pool
 from radllama.server.recorder import Recorder
 from radllama.server.service import People, Service
+from radllama.server.shared_limiter import open_limiter
 from radllama.store.store import Store
 from radllama.web.errors import add_error_handlers, tell_plainly
 from radllama.web.exposure import DRAIN_S
@@ -45,7 +45,9 @@ def create_app(
     in (None: they give their names themselves), `mllp` a bound socket for HL7 messages and what encrypts it.
     """
     batcher = Batcher(pool, limits)
-    service = Service(batcher, store, Recorder(audit), Limiter(limit), Metrics(batcher), log or open_log(), people)
+    log = log or open_log()
+    limiter = open_limiter(limit, store, log)
+    service = Service(batcher, store, Recorder(audit), limiter, Metrics(batcher), log, people)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -10,7 +10,10 @@ from radllama.errors import InputError
 
 
 class Limiter:
-    """Counts in memory: a restart forgives, and several servers count apart."""
+    """Counts in memory: a restart forgives, and several servers count apart.
+
+    amount: the requests that it lets in; seconds: the time in which.
+    """
 
     def __init__(self, limit: str) -> None:
         """`limit` as in "600/minute". Raises InputError for what is no limit."""
@@ -18,6 +21,7 @@ class Limiter:
             self._limit = parse(limit)
         except ValueError:
             raise InputError(f"--limit {limit!r}: expected a number a time, as in 600/minute or 10/second") from None
+        self.amount, self.seconds = self._limit.amount, self._limit.get_expiry()
         self._strategy = MovingWindowRateLimiter(MemoryStorage())
 
     def take(self, caller: str) -> int | None:

@@ -10,6 +10,7 @@ from radllama.server.limiter import Limiter
 from radllama.server.metrics import Metrics
 from radllama.server.openid import Provider
 from radllama.server.recorder import Recorder
+from radllama.server.shared_limiter import SharedLimiter
 from radllama.store.store import Store
 
 
@@ -28,7 +29,7 @@ class Service:
     batcher: Batcher
     store: Store
     recorder: Recorder
-    limiter: Limiter
+    limiter: Limiter | SharedLimiter
     metrics: Metrics
     log: Any
     people: People | None = None

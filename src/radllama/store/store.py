@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ class Store:
         self._engine = engine
         self._write = sessionmaker(engine, expire_on_commit=False)
         self._read = sessionmaker(engine.execution_options(**{_READ_ONLY: True}), expire_on_commit=False)
+        self._impatient: list[Engine] = []
 
     @property
     def name(self) -> str:
@@ -47,6 +49,28 @@ class Store:
                 session.execute(text(f'LOCK TABLE "{lock}" IN EXCLUSIVE MODE'))
             yield session
 
+    def open_impatient(self, answer_s: float) -> Engine | None:
+        """Connections for what can do without an answer: a statement that takes longer than `answer_s` fails.
+
+        Each statement is a transaction. None for SQLite.
+        """
+        if self._engine.dialect.name != "postgresql":
+            return None
+        answer_ms = round(1000 * answer_s)
+        engine = create_engine(
+            self._engine.url,
+            isolation_level="AUTOCOMMIT",
+            pool_pre_ping=True,
+            pool_size=2,
+            max_overflow=2,
+            pool_timeout=answer_s,
+            # A machine that is gone answers nothing, a statement's own limit included: then the kernel gives up.
+            connect_args={"connect_timeout": 2, "tcp_user_timeout": 4 * answer_ms},
+        )
+        event.listen(engine, "connect", partial(_limit_statements, answer_ms))
+        self._impatient.append(engine)
+        return engine
+
     def check(self) -> None:
         """Raise what the database raises when it does not answer."""
         with self.read() as session:
@@ -54,7 +78,8 @@ class Store:
 
     def close(self) -> None:
         """Give the connections back."""
-        self._engine.dispose()
+        for engine in (self._engine, *self._impatient):
+            engine.dispose()
 
 
 def open_store(url: str | None, home: Path) -> Store:
@@ -107,6 +132,11 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _limit_statements(answer_ms: int, connection: Any, _record: Any) -> None:
+    connection.execute(f"SET statement_timeout = {answer_ms}")
+    connection.commit()
 
 
 def _begin_sqlite(connection: Connection) -> None:
