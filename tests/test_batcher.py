@@ -102,6 +102,12 @@ async def test_beyond_its_limit_the_queue_says_when_to_come_again() -> None:
         assert said(await batcher.do(job("place again")))[3:] == ["place", "again"]
 
 
+async def test_a_queue_is_not_full_while_a_worker_is_idle() -> None:
+    async with opened(queue=1, batch_jobs=1, batch_wait_ms=1000) as batcher:
+        both = [asyncio.create_task(batcher.do(job("sleep 0"))) for _ in range(2)]
+        assert len([said(outcome) for outcome in await asyncio.gather(*both)]) == 2
+
+
 async def test_those_who_are_refused_are_told_to_come_one_after_the_other() -> None:
     async with opened(queue=1, batch_jobs=1, deadline_s=3) as batcher:
         taken = [asyncio.create_task(batcher.do(job("sleep 0.3")))]

@@ -145,6 +145,8 @@ class Batcher:
     def _admit(self, job: Job, wants_pieces: bool) -> _Ticket:
         if self._draining:
             raise BusyError("the server is shutting down", 5)
+        if len(self._waiting) >= self.limits.queue and self.pool.idle():
+            self._dispatch()  # a queue full of what was about to be sent off is not full
         if len(self._waiting) >= self.limits.queue:
             raise self._refuse(len(self._waiting))
         ticket = _Ticket(next(self._numbers), job, wants_pieces)
@@ -177,7 +179,9 @@ class Batcher:
             self._timer = asyncio.get_running_loop().call_later(delay, self._dispatch)
 
     def _dispatch(self) -> None:
-        self._timer = None
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
         while self._waiting and (worker := self.pool.idle()):
             batch = self._take()
             for ticket in batch:
