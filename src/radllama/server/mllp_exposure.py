@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from radllama.errors import InputError
-from radllama.web.exposure import Exposure, send_at_once
+from radllama.web.exposure import Exposure, listen_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +35,7 @@ class MllpExposure:
                 f"serve: at {self.host} anybody could send HL7 messages; give --tls-cert, --tls-key and "
                 "--mllp-clients CERTIFICATES.pem, which senders must be signed by, or say --plain-http"
             )
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        try:
-            listening = socket.create_server((self.host, self.port), family=family)
-        except OSError as error:
-            raise InputError(f"serve: cannot listen for HL7 at {self.host}:{self.port}: {error.strerror}") from None
-        send_at_once(listening)
-        return listening
+        return listen_at(self.host, self.port, "for HL7 ")
 
     def tls(self) -> ssl.SSLContext | None:
         """What encrypts it; None on this machine alone, or where it was said aloud. Raises InputError for no key."""

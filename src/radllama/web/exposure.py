@@ -72,13 +72,7 @@ class Exposure:
 
     def listen(self) -> socket.socket:
         """The socket, bound: that the port is taken is told at once. Raises InputError."""
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        try:
-            listening = socket.create_server((self.host, self.port), family=family, backlog=1024)
-        except OSError as error:
-            raise InputError(f"serve: cannot listen at {self.host}:{self.port}: {error.strerror}") from None
-        send_at_once(listening)
-        return listening
+        return listen_at(self.host, self.port)
 
     def configure(self, app: FastAPI) -> uvicorn.Config:
         """How uvicorn serves the app here."""
@@ -105,10 +99,17 @@ class Exposure:
         return f"{self.url} ({reach}; {keys})"
 
 
-def send_at_once(listening: socket.socket) -> None:
-    """Let no connection to this socket hold an answer back until the last one was acknowledged (Nagle's algorithm).
+def listen_at(host: str, port: int, purpose: str = "") -> socket.socket:
+    """A socket, bound. Raises InputError, which says the purpose, where it cannot be had.
 
-    Clients acknowledge late: every answer but a connection's first came 40 ms later. asyncio turns it off only for
+    No connection to it holds an answer back until the last one was acknowledged (Nagle's algorithm): clients
+    acknowledge late, and every answer but a connection's first came 40 ms later. asyncio turns that off only for
     sockets that name their protocol, which those of `create_server` do not.
     """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host, port), family=family, backlog=1024)
+    except OSError as error:
+        raise InputError(f"serve: cannot listen {purpose}at {host}:{port}: {error.strerror}") from None
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
