@@ -17,6 +17,7 @@ from radllama.review.tables import AnswerRow, PageRow
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (Debian: apt-get install chromium)")
 DRAFT = "5555511"  # five scales, harm, signing
 FIRST = "/studies/pilot/pages/1"
+PAINTED = "performance.getEntriesByName('first-contentful-paint').length > 0"
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,7 @@ class Desk:
         )
         page.goto(self.server.url + path)
         page.wait_for_selector(wait)
+        page.wait_for_function(PAINTED)  # Chromium drops keys before that; nobody types on a page not seen yet
         return page
 
     def held(self, number: int = 1) -> dict[tuple[int, str], Any]:
@@ -216,6 +218,7 @@ def test_an_acknowledgement_that_is_lost_doubles_nothing(server: Reviewing, sit_
 
     page.route("**/answers", lose_first)
     press(page, "5")
+    page.wait_for_selector('[name="understandability-1"][value="5"]:checked')
     saved(page)
     assert len(lost) == 1
     assert [row.value for row in desk.acts()] == [5]
@@ -227,7 +230,7 @@ def test_a_session_that_ends_in_the_middle_loses_nothing(server: Reviewing, sit_
     cookies = desk.context.cookies()
     desk.context.clear_cookies()
     press(page, "54")
-    page.wait_for_selector("#saved a")
+    page.wait_for_selector("#saved[data-count='2'] a")
     assert "signed out: 2 answers are kept in this browser" in page.inner_text("#saved")
     assert desk.held() == {}
     desk.context.add_cookies(cookies)  # signed in again, in another tab

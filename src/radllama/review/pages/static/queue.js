@@ -9,6 +9,7 @@ export class Queue {
   #running = false;
   #failures = 0;
   #wake = null;
+  #waits = ""; // the state in which it waits for the next try
   #idle = [];
 
   // `told` has: state(name, count), kept(item, answer), conflict(item, held) and refused(item, message).
@@ -39,6 +40,7 @@ export class Queue {
     if (same && !same.tried) same.value = value;
     else this.#items.push({ study: this.study, page: this.page, place, question, mark, value, base, save: name(), at: Date.now() });
     this.#store(same && !same.tried ? same : this.#items.at(-1));
+    if (this.#waits) this.told.state(this.#waits, this.#items.length); // what is kept is counted before the next try
     this.run();
   }
 
@@ -117,9 +119,11 @@ export class Queue {
 
   async #wait(state, ms = WAITS_MS[Math.min(this.#failures, WAITS_MS.length - 1)]) {
     this.#failures += 1;
+    this.#waits = state;
     this.told.state(state, this.#items.length);
     await new Promise((resolve) => { this.#wake = resolve; setTimeout(resolve, ms); });
     this.#wake = null;
+    this.#waits = "";
   }
 
   #isHere(item) {
