@@ -11,6 +11,7 @@ from radllama.errors import InputError
 from radllama.prompt import Example
 from radllama.recipe import Recipe
 from radllama.training.averaging import WeightAverage
+from radllama.training.heap import return_large_blocks
 from radllama.training.lora import speed_up_adapters
 from radllama.training.loss import block_loss, choose_packing
 from radllama.training.optimizer import make_optimizer
@@ -42,6 +43,7 @@ class Learner:
             note(_FALLBACKS[self.packing])
         if recipe.activation_checkpointing:
             self.network.activation_checkpointing_enable({"use_reentrant": False})
+            return_large_blocks()
         self.optimizer = make_optimizer(
             self.network, recipe.optimizer, recipe.learning_rate, recipe.weight_decay, precision
         )
