@@ -108,6 +108,15 @@ def test_words_take_their_figures_from_the_run_file() -> None:
         render_page(small_study(), WORDS.model_copy(update={"found": "{{ value('none', measure='rouge1') }}"}), "small")
 
 
+def test_words_take_what_is_repeated_of_a_group_of_observations() -> None:
+    words = WORDS.model_copy(update={"found": "{{ repeated_of('rare', 'full', '100') }}"})
+    with pytest.raises(InputError, match="asks for a figure that is not there"):
+        render_page(small_study(), words, "small")
+    summaries = [{"positive": 7, "repeated": score(share), "invented": score(0.1)} for share in (0.2, 0.3, 0.4, None)]
+    page = render_page({**small_study(), "observations": {"groups": {"rare": summaries}, "each": {}}}, words, "small")
+    assert "**What came out.** 40.0 (10.0-90.0)" in page
+
+
 def test_the_plot_shows_each_point_where_its_figure_is() -> None:
     plot = render_plot(small_study())
     assert "Small &amp; plain" in plot and "<script" not in plot

@@ -22,6 +22,7 @@ def render_page(study: Mapping[str, Any], words: Words, name: str) -> str:
 
     In `words.found`, `{{ value("LoRA", "300", measure="rouge1") }}` is a figure with its interval,
     and `{{ verdict(...) }}` what the comparison with the reference says ("higher", "lower", "not different").
+    With `observations: true`, `{{ repeated_of("rare", "LoRA", "300") }}` is what is repeated of a group of them.
     """
     environment = Environment(
         loader=PackageLoader("radllama.study", "templates"),
@@ -40,8 +41,14 @@ def render_page(study: Mapping[str, Any], words: Words, name: str) -> str:
     def verdict(*levels: str, measure: str) -> str:
         return str(compared[(*levels, measure)]["verdict"])
 
+    def repeated_of(group: str, *levels: str) -> str:
+        groups = study["observations"]["groups"] if study["observations"] else {}
+        summaries = dict(zip(points, groups[group], strict=True))
+        return with_interval(summaries[levels]["repeated"], "repeated")
+
     try:
-        found = environment.from_string(words.found).render(value=value, verdict=verdict).strip()
+        template = environment.from_string(words.found)
+        found = template.render(value=value, verdict=verdict, repeated_of=repeated_of).strip()
     except (TemplateError, KeyError) as error:
         raise InputError(f"words.found asks for a figure that is not there ({type(error).__name__}: {error})") from None
     tables = {
