@@ -28,8 +28,8 @@ HEAVY = {
 
 # Bottom to top. A module may import those of lower rows, never of its own row or a higher one.
 LAYERS = [
-    "radllama errors text console stats evaluation evaluation.html training training.averaging training.muon "
-    "doctor doctor.outcome interfaces study "
+    "radllama errors text console heap stats evaluation evaluation.html training training.averaging "
+    "training.muon doctor doctor.outcome interfaces study "
     "dataset drafting reports.headings reports.sample_grammar clinical clinical.lexicon clinical.segment "
     "clinical.checks store store.tables store.migrations store.migrations.versions "
     "store.migrations.versions.r0001_keys_and_audit store.migrations.versions.r0002_feedback "

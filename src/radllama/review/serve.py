@@ -9,6 +9,7 @@ from typing import Any
 import uvicorn
 
 from radllama.console import note
+from radllama.heap import share_one_arena
 from radllama.home import find_home
 from radllama.review.app import create_app
 from radllama.review.site import Site
@@ -33,6 +34,7 @@ class Settings:
 
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or Ctrl-C."""
+    share_one_arena()
     home, exposure = find_home(), settings.exposure
     store = open_store(settings.database, home)
     try:

@@ -14,6 +14,7 @@ import uvicorn
 
 from radllama.console import note
 from radllama.errors import InputError
+from radllama.heap import share_one_arena
 from radllama.home import find_home
 from radllama.model import EMBEDDED
 from radllama.server.app import create_app
@@ -68,6 +69,7 @@ class Settings:
 
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or Ctrl-C, then finish what was taken on. SIGHUP loads the model anew, beside the old."""
+    share_one_arena()
     home, exposure = find_home(), settings.exposure
     store = open_store(settings.database, home)
     try:

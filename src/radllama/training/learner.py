@@ -8,10 +8,10 @@ from typing import Any
 
 from radllama.console import note
 from radllama.errors import InputError
+from radllama.heap import return_large_blocks
 from radllama.prompt import Example
 from radllama.recipe import Recipe
 from radllama.training.averaging import WeightAverage
-from radllama.training.heap import return_large_blocks
 from radllama.training.lora import speed_up_adapters
 from radllama.training.loss import block_loss, choose_packing
 from radllama.training.optimizer import make_optimizer
