@@ -23,7 +23,7 @@ def share_one_arena() -> bool:
     """Let all threads of this process that begin from now on allocate from one heap.
 
     glibc gives threads heaps of their own, up to eight a core, and what one has freed another cannot use: a server
-    whose threads come and go grew by 4 kB with each answer (bench/soak.py). Python's threads run one at a time, so they
+    whose threads come and go held twice as much of it (bench/soak.py). Python's threads run one at a time, so they
     do not wait for each other at the one heap. Returns whether the C library does so.
     """
     return _set(_M_ARENA_MAX, 1)
