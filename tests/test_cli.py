@@ -10,9 +10,7 @@ import signal
 import subprocess
 import sys
 import tarfile
-import time
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ import pytest
 import yaml
 from command import CANARY, Done, Run
 from departments import make_department
-from processes import start
+from processes import Signal, start
 
 import radllama
 from radllama.cli import main
@@ -316,27 +314,16 @@ def test_bugs_of_ours_keep_their_traceback(run: Run, monkeypatch: pytest.MonkeyP
 # Ctrl-C and a full disk lose nothing
 
 
-def wait_for(process: Any, reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
-    while process.is_alive() and not reached() and time.monotonic() < deadline:
-        time.sleep(0.002)
-
-
 STOPPED = "radllama: stopped; what was finished is kept, and the same command goes on (train: with --resume)"
-
-
-def interrupt(process: Any, reached: Callable[[], bool]) -> None:
-    wait_for(process, reached)
-    os.kill(process.pid, signal.SIGINT)
-    process.join()
 
 
 def test_ctrl_c_in_a_training_ends_with_a_checkpoint_and_one_line(base: Path, dataset: Path, tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path, base, epochs=6, evaluations=2)
     train = ["train", str(recipe), "--data", str(dataset), "--resume", "--out"]
     told, out = tmp_path / "told", tmp_path / "run"
-    process = start(told, main_in_a_process, tmp_path, [*train, str(out)])
-    interrupt(process, lambda: any((out / "checkpoints").glob("step-*")))
+    stopped = Signal(signal.SIGINT, out, "checkpoints/step-*")
+    process = start(told, main_in_a_process, tmp_path, [*train, str(out)], signal=stopped)
+    process.join()
     assert process.exitcode == 130
     lines = told.read_text().splitlines()
     assert "stopping after this step; press Ctrl-C again to stop at once" in lines
@@ -356,8 +343,9 @@ def test_ctrl_c_in_a_batch_keeps_what_was_drafted(run: Run, base: Path, table: P
     draft = ["draft", "--model", str(base), "--in", str(table), "--batch-size", "1", "--max-new-tokens", "40", "--out"]
     told, out = tmp_path / "told", tmp_path / "d.jsonl"
     partial = tmp_path / "d.jsonl.partial"
-    process = start(told, main_in_a_process, tmp_path, [*draft, str(out)])
-    interrupt(process, lambda: partial.exists() and partial.read_bytes().count(b"\n") > 3)
+    stopped = Signal(signal.SIGINT, tmp_path, partial.name, lines=4)
+    process = start(told, main_in_a_process, tmp_path, [*draft, str(out)], signal=stopped)
+    process.join()
     assert process.exitcode == 130
     assert told.read_text().splitlines()[-1] == STOPPED
     assert "Traceback" not in told.read_text()

@@ -7,13 +7,12 @@ import resource
 import shutil
 import signal
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import start
+from processes import Signal, start
 
 from radllama.drafting.draft import NO_FINDINGS, TOO_LONG, Drafter, draft_file
 from radllama.drafting.load import load_drafter
@@ -375,13 +374,11 @@ def undisturbed(base: Path, long_file: Path) -> bytes:
 def test_kill_and_resume_gives_the_bytes_of_an_undisturbed_file(
     base: Path, long_file: Path, undisturbed: bytes, tmp_path: Path
 ) -> None:
-    out, partial, told = tmp_path / "d.jsonl", tmp_path / "d.jsonl.partial", tmp_path / "told"
+    out, told = tmp_path / "d.jsonl", tmp_path / "told"
     rng = random.Random(0)
     for lines in sorted(rng.sample(range(2, 25), 3)):
-        process = start(told, draft_in_a_process, base, long_file, out)
-        while process.is_alive() and not (partial.exists() and partial.read_bytes().count(b"\n") >= lines):
-            time.sleep(0.002)
-        process.kill()
+        killed = Signal(signal.SIGKILL, tmp_path, "d.jsonl.partial", lines)
+        process = start(told, draft_in_a_process, base, long_file, out, signal=killed)
         process.join()
         assert process.exitcode == -signal.SIGKILL, told.read_text()[-500:]
     last = start(told, draft_in_a_process, base, long_file, out)
