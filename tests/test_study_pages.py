@@ -77,16 +77,16 @@ def test_committed_pages_say_what_their_run_files_say() -> None:
 
 
 def test_a_page_that_was_changed_by_hand_is_found(tmp_path: Path) -> None:
-    runs, docs = tmp_path / "runs", tmp_path / "docs"
-    write_json(runs / "rank" / "study.json", small_study())
-    write_json(runs / "rank" / "run.json", {"command": "study"})
-    assert script().write_page(ROOT / "studies" / "rank.yaml", runs, docs)
+    runs, docs = tmp_path / "runs", tmp_path / "docs"  # by the one design whose words ask for no figure
+    write_json(runs / "peers" / "study.json", small_study())
+    write_json(runs / "peers" / "run.json", {"command": "study"})
+    assert script().write_page(ROOT / "studies" / "peers.yaml", runs, docs)
     assert not script().write_page(ROOT / "studies" / "noise.yaml", runs, docs)  # was not run
-    assert sorted(path.name for path in docs.iterdir()) == ["rank.json", "rank.md", "rank.svg"]
+    assert sorted(path.name for path in docs.iterdir()) == ["peers.json", "peers.md", "peers.svg"]
     assert disagreeing(docs) == []
-    page = docs / "rank.md"
+    page = docs / "peers.md"
     page.write_text(page.read_text().replace("25.0 (20.0-30.0)", "35.0 (20.0-30.0)"))
-    assert disagreeing(docs) == ["rank"]
+    assert disagreeing(docs) == ["peers"]
 
 
 def test_a_figure_stands_with_its_interval_and_a_missing_one_is_a_dash() -> None:
