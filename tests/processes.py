@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import time
@@ -45,16 +46,17 @@ class Signal:
         return not self.lines or path.read_bytes().count(b"\n") >= self.lines
 
 
-def start(told: Path, function: Callable[..., Any], *arguments: Any, signal: Signal | None = None) -> Any:
+def start(told: Path, function: Callable[..., Any], *arguments: Any, sent: Signal | None = None) -> Any:
     """Run a module's function in a process of its own, what it says on stderr going to the file `told`."""
-    process = _CONTEXT.Process(target=_run, args=(told, function, arguments, signal))
+    process = _CONTEXT.Process(target=_run, args=(told, function, arguments, sent))
     process.start()
     return process
 
 
-def _run(told: Path, function: Callable[..., Any], arguments: tuple[Any, ...], signal: Signal | None) -> None:
+def _run(told: Path, function: Callable[..., Any], arguments: tuple[Any, ...], sent: Signal | None) -> None:
     sys.stderr = told.open("a", encoding="utf-8", buffering=1)
     os.environ["HF_HUB_OFFLINE"] = "1"
-    if signal:
-        threading.Thread(target=signal.send, daemon=True).start()
+    if sent:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in all that a shell starts behind an "&"
+        threading.Thread(target=sent.send, daemon=True).start()
     function(*arguments)

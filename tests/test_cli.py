@@ -322,7 +322,7 @@ def test_ctrl_c_in_a_training_ends_with_a_checkpoint_and_one_line(base: Path, da
     train = ["train", str(recipe), "--data", str(dataset), "--resume", "--out"]
     told, out = tmp_path / "told", tmp_path / "run"
     stopped = Signal(signal.SIGINT, out, "checkpoints/step-*")
-    process = start(told, main_in_a_process, tmp_path, [*train, str(out)], signal=stopped)
+    process = start(told, main_in_a_process, tmp_path, [*train, str(out)], sent=stopped)
     process.join()
     assert process.exitcode == 130
     lines = told.read_text().splitlines()
@@ -344,7 +344,7 @@ def test_ctrl_c_in_a_batch_keeps_what_was_drafted(run: Run, base: Path, table: P
     told, out = tmp_path / "told", tmp_path / "d.jsonl"
     partial = tmp_path / "d.jsonl.partial"
     stopped = Signal(signal.SIGINT, tmp_path, partial.name, lines=4)
-    process = start(told, main_in_a_process, tmp_path, [*draft, str(out)], signal=stopped)
+    process = start(told, main_in_a_process, tmp_path, [*draft, str(out)], sent=stopped)
     process.join()
     assert process.exitcode == 130
     assert told.read_text().splitlines()[-1] == STOPPED

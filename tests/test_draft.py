@@ -378,7 +378,7 @@ def test_kill_and_resume_gives_the_bytes_of_an_undisturbed_file(
     rng = random.Random(0)
     for lines in sorted(rng.sample(range(2, 25), 3)):
         killed = Signal(signal.SIGKILL, tmp_path, "d.jsonl.partial", lines)
-        process = start(told, draft_in_a_process, base, long_file, out, signal=killed)
+        process = start(told, draft_in_a_process, base, long_file, out, sent=killed)
         process.join()
         assert process.exitcode == -signal.SIGKILL, told.read_text()[-500:]
     last = start(told, draft_in_a_process, base, long_file, out)
