@@ -34,7 +34,7 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/.core
 
 setup: $(VENV)/.core  ## Install radllama into .venv
 
-demo: $(VENV)/.core  ## Tune and score the embedded model on the sample hospital (about 4 minutes)
+demo: $(VENV)/.core  ## Tune and score the embedded model on the sample hospital (about 6 minutes)
 	$(BIN)/python scripts/demo.py --out demo
 
 demo-hospital: $(VENV)/.serve  ## Rehearse: a RIS, a reader, feedback, tuning, a swap under traffic (about 6 minutes)

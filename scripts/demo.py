@@ -1,4 +1,4 @@
-"""The main job in four minutes: a sample hospital, the embedded model untuned, tuned on its reports, scored.
+"""The main job in six minutes: a sample hospital, the embedded model untuned, tuned on its reports, scored.
 
 Runs the command line as a user would and shows every command. `make demo` calls it.
 """
