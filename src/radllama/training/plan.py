@@ -25,7 +25,7 @@ _CUDA_BYTES = 0.7e9  # a CUDA context, cuBLAS and the allocator's slack
 _SMALL_PASS = 2048
 # On a CPU products have buffers of their own (in bfloat16 generated code as well), and what passes of unlike lengths
 # leave free in the heap, another cannot always use: so many bytes, and a share of a pass. From bench/plan.py.
-_CPU_SLACK = {"float32": (0.12e9, 0.07), "bfloat16": (0.23e9, 0.15)}
+_CPU_SLACK = {"float32": (0.06e9, 0.07), "bfloat16": (0.23e9, 0.15)}
 
 
 @dataclass(frozen=True, slots=True)
