@@ -35,7 +35,7 @@ from radllama.training.start import choose_precision
 
 REPORTS, BATCH, REPEATS = 600, 16, 5
 # The fastest of these in the run stands for TRL's best; --search times every setting that we know of.
-TRL_CANDIDATES = ("trl_alike", "trl_alike_to_32", "trl_packed_512")
+TRL_CANDIDATES = ("trl_alike", "trl_alike_4x4", "trl_packed_512")
 SEARCHED_AT_ONCE = 4  # so many of TRL's settings beside ours
 SYSTEMS = ("radllama", "trl_default", *TRL_CANDIDATES, "trainer")
 LOSS_TOLERANCE = 0.05  # of the mean over a run: packed rows meet the examples in another order

@@ -52,6 +52,7 @@ class Peer:
 
 _FAST = Peer(trl=True).but(gradient_checkpointing=False, bf16=True)
 _BF16 = _FAST.but(model_init_kwargs={"dtype": "bfloat16"})  # TRL's own default is float32, cast at every use
+_ALIKE = _BF16.but(train_sampling_strategy="group_by_length")  # rows of like length
 _PACKED = replace(_BF16, row_tokens=512, rows=1)
 PEERS = {
     # As it comes: SFTConfig's own batch of 8, so two of them make a step.
@@ -65,8 +66,10 @@ PEERS = {
     "trl_padded_to_64": _BF16.but(pad_to_multiple_of=64),
     "trl_padded_8x2": replace(_BF16, rows=8),
     "trl_padded_4x4": replace(_BF16, rows=4),
-    "trl_alike": _BF16.but(train_sampling_strategy="group_by_length"),
-    "trl_alike_to_32": _BF16.but(train_sampling_strategy="group_by_length", pad_to_multiple_of=32),
+    "trl_alike": _ALIKE,
+    "trl_alike_8x2": replace(_ALIKE, rows=8),
+    "trl_alike_4x4": replace(_ALIKE, rows=4),
+    "trl_alike_to_32": _ALIKE.but(pad_to_multiple_of=32),
     "trl_padding_free": _BF16.but(padding_free=True),
     "trl_padding_free_4x4": replace(_BF16, rows=4).but(padding_free=True),
     # Packing.
