@@ -74,7 +74,7 @@ bench-draft: $(VENV)/.core  ## Drafts per second against transformers' generate;
 bench-data: $(VENV)/.core  ## Time reading, splitting and building on generated reports
 	$(BIN)/python bench/data.py
 
-bench-train: $(VENV)/.dev  ## Time training against TRL and transformers (about 10 minutes on two quiet cores)
+bench-train: $(VENV)/.dev  ## Time training against TRL and transformers (10 minutes on two quiet cores, 25 in float32)
 	$(BIN)/pip install --quiet --editable '.[bench]'
 	$(BIN)/python bench/train.py
 
