@@ -1,5 +1,6 @@
 """The database: the same on SQLite and PostgreSQL, up to date by its own migrations, and nothing half-done."""
 
+import sqlite3
 import threading
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -76,6 +77,21 @@ def test_processes_that_open_a_new_database_at_once_all_find_it_ready(database: 
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+def test_a_new_file_that_another_process_writes_to_is_waited_for(tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "radllama.sqlite3", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("CREATE TABLE theirs (x)")
+    opened: list[Store] = []
+    opening = threading.Thread(target=lambda: opened.append(open_store(None, tmp_path)))
+    opening.start()
+    opening.join(0.5)
+    assert opening.is_alive()
+    other.execute("COMMIT")
+    opening.join()
+    opened[0].close()
+    other.close()
 
 
 def test_a_database_of_a_later_version_is_refused(bare: str, database: str, home: Path) -> None:

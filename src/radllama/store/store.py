@@ -1,5 +1,7 @@
 """Connections to the database: SQLite with WAL by default, PostgreSQL by URL; sessions that read or write."""
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -14,6 +16,7 @@ from radllama.errors import InputError
 from radllama.store.migrate import migrate
 
 _BUSY_TIMEOUT_S = 30
+_BUSY_PAUSE_S = 0.02
 _READ_ONLY = "radllama_read_only"
 
 
@@ -127,11 +130,26 @@ def _create_engine(url: URL) -> Engine:
     return engine
 
 
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
+def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     # The driver would begin transactions on its own, late and not around DDL; `_begin_sqlite` does it.
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    _keep_log_beside(connection)
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _keep_log_beside(connection: sqlite3.Connection) -> None:
+    # Of processes that open a new file at once, one changes its journal; the others SQLite tells at once that it is
+    # locked, in spite of the timeout.
+    deadline = time.monotonic() + _BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(_BUSY_PAUSE_S)
 
 
 def _limit_statements(answer_ms: int, connection: Any, _record: Any) -> None:
